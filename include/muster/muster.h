@@ -1,0 +1,16 @@
+// All of Muster's C API.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef MUSTER_H
+#define MUSTER_H
+
+#include "alive.h"
+#include "barrier.h"
+#include "clock.h"
+#include "group.h"
+#include "posix_barrier.h"
+#include "region.h"
+#include "seqlock.h"
+#include "status.h"
+#include "wait.h"
+
+#endif
