@@ -10,14 +10,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// clang knows nullability and, when pedantic, says of each use that it is an extension.
+#if defined(__clang__)
+#define MUSTER_DECLS_PUSH \
+  _Pragma("GCC visibility push(default)") _Pragma("clang diagnostic push") \
+      _Pragma("clang diagnostic ignored \"-Wnullability-extension\"")
+#define MUSTER_DECLS_POP _Pragma("clang diagnostic pop") _Pragma("GCC visibility pop")
+#else
+#define MUSTER_DECLS_PUSH _Pragma("GCC visibility push(default)")
+#define MUSTER_DECLS_POP _Pragma("GCC visibility pop")
+#endif
+
 #if defined(__cplusplus)
-#define MUSTER_BEGIN_DECLS _Pragma("GCC visibility push(default)") extern "C" {
+#define MUSTER_BEGIN_DECLS MUSTER_DECLS_PUSH extern "C" {
 #define MUSTER_END_DECLS \
   }                      \
-  _Pragma("GCC visibility pop")
+  MUSTER_DECLS_POP
 #else
-#define MUSTER_BEGIN_DECLS _Pragma("GCC visibility push(default)")
-#define MUSTER_END_DECLS _Pragma("GCC visibility pop")
+#define MUSTER_BEGIN_DECLS MUSTER_DECLS_PUSH
+#define MUSTER_END_DECLS MUSTER_DECLS_POP
 #endif
 
 // gcc knows no nullability and refuses the bare keywords.
