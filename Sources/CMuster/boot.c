@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "internal/boot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static size_t read_file(const char *path, char *text, size_t size) {
+  int saved = errno;
+  ssize_t length = -1;
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file >= 0) {
+    do length = read(file, text, size - 1);
+    while (length < 0 && errno == EINTR);
+    close(file);
+  }
+  errno = saved;
+  text[length > 0 ? length : 0] = 0;
+  return length > 0 ? (size_t)length : 0;
+}
+
+static int hex(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  return -1;
+}
+
+void muster_boot_id(uint8_t id[16]) {
+  char text[64];
+  memset(id, 0, 16);
+  read_file("/proc/sys/kernel/random/boot_id", text, sizeof text);
+  unsigned digits = 0;
+  for (const char *c = text; *c && digits < 32; c++) {
+    int digit = hex(*c);
+    if (digit < 0) continue;
+    id[digits / 2] = (uint8_t)(id[digits / 2] << 4 | digit);
+    digits++;
+  }
+}
+
+uint64_t muster_process_start(int32_t pid) {
+  char path[64], text[1024];
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  if (!read_file(path, text, sizeof text)) return 0;
+  // The second field is the name in parentheses and may hold anything, so count from the last parenthesis.
+  const char *field = strrchr(text, ')');
+  for (int number = 2; field && number < 22; number++) {
+    field = strchr(field, ' ');
+    if (field) field++;
+  }
+  return field ? strtoull(field, NULL, 10) : 0;
+}
+
+uint64_t muster_pid_namespace(void) {
+  struct stat status;
+  int saved = errno;
+  int got = stat("/proc/self/ns/pid", &status);
+  errno = saved;
+  return got ? 0 : (uint64_t)status.st_ino;
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "internal/region_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal/boot.h"
+
+// Where shm_open(3) puts its objects, in glibc and in musl.
+#define SHARED_MEMORY "/dev/shm/"
+
+int muster_region_path(const char *name, uint32_t flags, region_path *path) {
+  const char *folder = SHARED_MEMORY;
+  if (flags & MUSTER_REGION_FILE) {
+    folder = "";
+  } else {
+    if (*name == '/') name++;
+    if (strchr(name, '/')) return EINVAL;
+  }
+  const char *slash = strrchr(name, '/'), *last = slash ? slash + 1 : name;
+  if (!*last || !strcmp(last, ".") || !strcmp(last, "..")) return EINVAL;
+  if (strlen(last) > NAME_MAX || strlen(folder) + strlen(name) >= sizeof path->path) return ENAMETOOLONG;
+  memcpy(path->path, folder, strlen(folder));
+  strcpy(path->path + strlen(folder), name);
+  slash = strrchr(path->path, '/');
+  path->folder = slash ? (size_t)(slash - path->path) : 0;
+  return 0;
+}
+
+// The folder as a path of its own.
+static void folder_of(const region_path *path, char folder[PATH_MAX]) {
+  if (path->folder == 0) {
+    strcpy(folder, path->path[0] == '/' ? "/" : ".");
+  } else {
+    memcpy(folder, path->path, path->folder);
+    folder[path->folder] = 0;
+  }
+}
+
+static int open_retry(const char *path, int flags, mode_t mode, int *file) {
+  int saved = errno, error = 0;
+  do *file = open(path, flags | O_CLOEXEC | O_NOFOLLOW, mode);
+  while (*file < 0 && errno == EINTR);
+  if (*file < 0) error = errno;
+  errno = saved;
+  return error;
+}
+
+int muster_region_file_open(const region_path *path, int read_only, int *file) {
+  // O_NONBLOCK: a FIFO that stands at the name must not hold us.
+  return open_retry(path->path, (read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK, 0, file);
+}
+
+void muster_region_file_close(int file) {
+  int saved = errno;
+  close(file);
+  errno = saved;
+}
+
+int muster_region_file_lock(int file, int byte, int type) {
+  struct flock lock = {.l_type = (short)type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+  int saved = errno, error = 0;
+  while (fcntl(file, F_OFD_SETLK, &lock) < 0) {
+    error = errno;
+    if (error != EINTR) break;
+    error = 0;
+  }
+  errno = saved;
+  return error == EACCES ? EAGAIN : error;
+}
+
+int muster_region_file_check(int file, uint32_t flags, region_header *header, muster_mismatch *differs) {
+  struct stat status;
+  int saved = errno, error = 0;
+  if (fstat(file, &status)) error = errno;
+  errno = saved;
+  if (error) return error;
+  if (!S_ISREG(status.st_mode)) return EBADMSG;
+  if (status.st_nlink == 0) return EAGAIN;
+  if (status.st_uid != geteuid() && !(flags & MUSTER_REGION_ANY_OWNER)) return EACCES;
+  // read(2) where the mapping would do: a file that is cut in this moment is an error then, and no SIGBUS.
+  ssize_t got = pread(file, header, sizeof *header, 0);
+  error = got < 0 ? errno : 0;
+  errno = saved;
+  if (error) return error;
+  if (got != (ssize_t)sizeof *header || header->magic != REGION_MAGIC) return EBADMSG;
+  if (header->format != REGION_FORMAT) {
+    *differs = (muster_mismatch){MUSTER_MISMATCH_FORMAT, REGION_FORMAT, header->format};
+    return EPROTO;
+  }
+  if (header->header_size != MUSTER_REGION_HEADER_SIZE || status.st_size < MUSTER_REGION_HEADER_SIZE ||
+      header->payload_size == 0 || header->payload_size > (uint64_t)status.st_size - MUSTER_REGION_HEADER_SIZE)
+    return EBADMSG;
+  return 0;
+}
+
+int muster_region_file_exists(const region_path *path) {
+  struct stat status;
+  int saved = errno, found = lstat(path->path, &status) == 0;
+  errno = saved;
+  return found;
+}
+
+int muster_region_file_is(const region_path *path, int file) {
+  struct stat there, here;
+  int saved = errno;
+  int same = lstat(path->path, &there) == 0 && fstat(file, &here) == 0 && there.st_ino == here.st_ino &&
+             there.st_dev == here.st_dev;
+  errno = saved;
+  return same;
+}
+
+// posix_fallocate, and where the file system or libc has none, zeros written to every page: ftruncate alone succeeds on
+// a full file system, and the first touch is SIGBUS.
+static int reserve(int file, size_t size) {
+  int error;
+  do error = posix_fallocate(file, 0, (off_t)size);
+  while (error == EINTR);
+  if (error != EOPNOTSUPP && error != EINVAL) return error;
+  static const char zeros[4096];
+  for (size_t done = 0; done < size;) {
+    size_t rest = size - done;
+    ssize_t wrote = pwrite(file, zeros, rest < sizeof zeros ? rest : sizeof zeros, (off_t)done);
+    if (wrote < 0 && errno != EINTR) return errno;
+    if (wrote > 0) done += (size_t)wrote;
+  }
+  return 0;
+}
+
+static int open_named_draft(const region_path *path, region_draft *draft) {
+  static unsigned count;
+  char folder[PATH_MAX];
+  folder_of(path, folder);
+  int length = snprintf(draft->name, sizeof draft->name, "%s/.muster-draft-%d-%llx-%u", folder, (int)getpid(),
+                        (unsigned long long)muster_clock_now(), __atomic_fetch_add(&count, 1, __ATOMIC_RELAXED));
+  if (length < 0 || (size_t)length >= sizeof draft->name) return ENAMETOOLONG;
+  draft->named = 1;
+  return open_retry(draft->name, O_RDWR | O_CREAT | O_EXCL, 0600, &draft->file);
+}
+
+static int open_draft(const region_path *path, region_draft *draft) {
+  char folder[PATH_MAX];
+  folder_of(path, folder);
+  draft->named = 0;
+  int error = open_retry(folder, O_RDWR | O_TMPFILE, 0600, &draft->file);
+  // What kernels and file systems without O_TMPFILE say: open(2), "BUGS" and "ERRORS".
+  if (error == EOPNOTSUPP || error == EISDIR || error == EINVAL) error = open_named_draft(path, draft);
+  return error;
+}
+
+int muster_region_draft_make(const region_path *path, uint32_t mode, size_t size, region_draft *draft) {
+  int error = open_draft(path, draft);
+  if (error) return error;
+  int saved = errno;
+  if (fchmod(draft->file, mode ? mode & 0777 : 0600)) error = errno;
+  if (!error) error = reserve(draft->file, size);
+  errno = saved;
+  if (error) muster_region_draft_discard(draft);
+  return error;
+}
+
+static int publish_unnamed(int file, const char *path) {
+  char from[64];
+  snprintf(from, sizeof from, "/proc/self/fd/%d", file);
+  if (linkat(AT_FDCWD, from, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0) return 0;
+  // Without /proc there is the descriptor itself, which kernels before 6.10 allow to CAP_DAC_READ_SEARCH alone.
+  if (errno == ENOENT && linkat(file, "", AT_FDCWD, path, AT_EMPTY_PATH) == 0) return 0;
+  return errno;
+}
+
+int muster_region_draft_publish(region_draft *draft, const region_path *path) {
+  int saved = errno, error = 0;
+  if (!draft->named) {
+    error = publish_unnamed(draft->file, path->path);
+  } else if (link(draft->name, path->path)) {
+    error = errno;
+  } else {
+    unlink(draft->name);
+  }
+  errno = saved;
+  return error;
+}
+
+void muster_region_draft_discard(region_draft *draft) {
+  int saved = errno;
+  if (draft->named) unlink(draft->name);
+  close(draft->file);
+  errno = saved;
+}
+
+int muster_region_sync_folder(const region_path *path) {
+  char folder[PATH_MAX];
+  folder_of(path, folder);
+  int file, saved = errno;
+  int error = open_retry(folder, O_RDONLY | O_DIRECTORY, 0, &file);
+  if (error) return error;
+  if (fsync(file)) error = errno;
+  close(file);
+  errno = saved;
+  return error;
+}
+
+int64_t muster_region_wall_clock(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+void muster_region_sleep_until(muster_deadline until) {
+  struct timespec end = {until / 1000000000, until % 1000000000};
+  clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL);
+}
