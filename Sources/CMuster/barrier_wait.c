@@ -1,0 +1,231 @@
+// Arriving and waiting.
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <sched.h>
+
+#include "internal/barrier.h"
+
+// Turns of the two kinds of waiting that are no sleep; see docs/barrier.md for the measurements behind them.
+enum { SPINS_LEAST = 16, SPINS_MOST = 4000, YIELDS_LEAST = 1, YIELDS_MOST = 64 };
+
+static void tell(const muster_barrier *barrier, muster_barrier_result *result, uint32_t phase, int status,
+                 uint64_t root) {
+  if (!result) return;
+  int mine = barrier->arrived && barrier->phase == phase;
+  *result = (muster_barrier_result){.phase = phase,
+                                    .index = mine ? barrier->index : UINT32_MAX,
+                                    .serial = mine && status == 0 && barrier->last,
+                                    .culprit = MUSTER_BARRIER_NOBODY};
+  if (root_broken(root) && root_state(root) == STATE_BROKEN + MUSTER_BARRIER_DEATH) result->culprit = root_member(root);
+}
+
+static void note_arrival(muster_barrier *barrier, uint32_t phase, uint32_t index, int last) {
+  barrier->arrived = 1;
+  barrier->phase = phase;
+  barrier->index = index;
+  barrier->last = last;
+}
+
+// A place in the order of arrival, taken before the arrival itself: so all of a phase's are taken before it completes, and
+// none can fall into the next. 0: the phase is over.
+static int take_ticket(muster_barrier *barrier, uint32_t phase) {
+  if (barrier->has_ticket && barrier->ticket_phase == phase) return 1;
+  uint64_t *word = &barrier->shared->ticket, seen = __atomic_load_n(word, __ATOMIC_ACQUIRE), next;
+  do {
+    if (phase_is_past(phase, leaf_phase(seen))) return 0;
+    next = leaf_phase(seen) == phase ? seen + 1 : leaf_make(phase, 1);
+  } while (!__atomic_compare_exchange_n(word, &seen, next, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+  barrier->has_ticket = 1;
+  barrier->ticket_phase = phase;
+  barrier->ticket = leaf_bits(next) - 1;
+  return 1;
+}
+
+// EAGAIN: the phase is over without this arrival.
+static int arrive_at_leaf(muster_barrier *barrier, uint32_t phase) {
+  uint32_t leaf = barrier->member / BARRIER_LEAF, bit = 1u << barrier->member % BARRIER_LEAF;
+  uint64_t *word = &barrier->shared->leaves[leaf].arrived, next;
+  if (!take_ticket(barrier, phase)) return EAGAIN;
+  uint64_t seen = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+  do {
+    if (leaf_phase(seen) == phase) {
+      next = seen | bit;
+    } else if (phase_is_past(leaf_phase(seen), phase)) {
+      next = leaf_make(phase, muster_barrier_absent_in(barrier, leaf) | bit);
+    } else {
+      return EAGAIN;
+    }
+  } while (!__atomic_compare_exchange_n(word, &seen, next, 0, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE));
+  note_arrival(barrier, phase, barrier->ticket, 0);
+  if ((leaf_bits(next) | muster_barrier_absent_in(barrier, leaf)) != barrier_leaf_full(barrier, leaf)) return 0;
+  barrier_step step = muster_barrier_set_children(barrier, phase, 1u << leaf, 0);
+  barrier->last = step.last;
+  return step.status;
+}
+
+static int arrive_at_root(muster_barrier *barrier, uint32_t phase) {
+  uint32_t bit = 1u << barrier->member;
+  barrier_step step = muster_barrier_set_children(barrier, phase, bit, 1);
+  if (step.set) {
+    note_arrival(barrier, phase, root_count(step.before), step.last);
+    return step.status;
+  }
+  if (root_phase(step.before) != phase || root_broken(step.before)) return EAGAIN;
+  // Somebody has counted us as absent already, which for one that drops out is the same.
+  note_arrival(barrier, phase, UINT32_MAX, 0);
+  return 0;
+}
+
+static int arrive(muster_barrier *barrier, int dropping, muster_barrier_result *result) {
+  if (muster_fork_inherited(&barrier->group->guard)) return EPERM;
+  if (barrier->member == GROUP_NOBODY || barrier->dropped) return EINVAL;
+  for (;;) {
+    // The line is about to be written: fetched as such it crosses between the cores once, not twice.
+    __builtin_prefetch(&barrier->shared->root, 1);
+    uint64_t root = barrier_root(barrier);
+    uint32_t phase = root_phase(root);
+    int status = muster_barrier_outcome(barrier, phase, root);
+    if (status != EAGAIN) {
+      tell(barrier, result, phase, status, root);
+      return status == EBADMSG ? EBADMSG : ENOTRECOVERABLE;
+    }
+    if (barrier->arrived && barrier->phase == phase) return EALREADY;
+    if (muster_barrier_has_arrived(barrier, phase, root, barrier->member)) {
+      tell(barrier, result, phase, EAGAIN, root);
+      return EAGAIN;
+    }
+    if (dropping) {
+      muster_barrier_mark_absent(barrier, barrier->member);
+      barrier->dropped = 1;
+    }
+    status = barrier_is_flat(barrier) ? arrive_at_root(barrier, phase) : arrive_at_leaf(barrier, phase);
+    if (status == EAGAIN && !(barrier->arrived && barrier->phase == phase)) continue;
+    tell(barrier, result, phase, status, status ? barrier_root(barrier) : root);
+    return status;
+  }
+}
+
+int muster_barrier_arrive(muster_barrier *barrier, muster_barrier_result *result) { return arrive(barrier, 0, result); }
+
+int muster_barrier_arrive_and_drop(muster_barrier *barrier, muster_barrier_result *result) {
+  return arrive(barrier, 1, result);
+}
+
+int muster_barrier_try_wait(muster_barrier *barrier, uint32_t phase, muster_barrier_result *result) {
+  if (muster_fork_inherited(&barrier->group->guard)) return EPERM;
+  uint64_t root = barrier_root(barrier);
+  int status = muster_barrier_outcome(barrier, phase, root);
+  tell(barrier, result, phase, status, root);
+  return status;
+}
+
+// Of a dead or left place: whether the policy has been applied, or does not ask for anything now.
+static int is_settled(uint32_t index, void *context) {
+  const muster_barrier *barrier = context;
+  uint64_t root = barrier_root(barrier);
+  if (root_state(root) == STATE_ACTION) return root_member(root) != index;
+  if (barrier->on_death == MUSTER_ON_DEATH_AWAIT) return 1;
+  uint32_t absent = muster_barrier_absent_in(barrier, index / BARRIER_LEAF);
+  return absent >> index % BARRIER_LEAF & 1 || muster_barrier_has_arrived(barrier, root_phase(root), root, index);
+}
+
+int muster_barrier_poll(muster_barrier *barrier, uint32_t phase, muster_barrier_result *result, muster_wait_set *set) {
+  if (muster_fork_inherited(&barrier->group->guard)) return EPERM;
+  barrier_shared *shared = barrier->shared;
+  for (;;) {
+    uint32_t roster = muster_group_roster(barrier->group);
+    int changed = muster_barrier_tend(barrier, phase);
+    if (!changed) __atomic_store_n(&shared->sleeping, barrier_sleep_tag(phase), __ATOMIC_SEQ_CST);
+    uint64_t root = __atomic_load_n(&shared->root, __ATOMIC_SEQ_CST);
+    int status = muster_barrier_outcome(barrier, phase, root);
+    if (status != EAGAIN) {
+      tell(barrier, result, phase, status, root);
+      return status;
+    }
+    if (changed) continue;
+    set->count = 0;
+    set->recheck = muster_deadline_after(MUSTER_WAIT_RECHECK);
+    muster_wait_set_add(set, barrier_futex(barrier), (uint32_t)root);
+    group_watch watch = {.slots = shared->watchers,
+                         .tag = phase,
+                         .roster = roster,
+                         .known_dead = is_settled,
+                         .context = barrier};
+    if (!muster_group_watch(barrier->group, &watch, set)) return EAGAIN;
+  }
+}
+
+int muster_barrier_expire(muster_barrier *barrier, uint32_t phase, muster_barrier_result *result) {
+  if (muster_fork_inherited(&barrier->group->guard)) return EPERM;
+  uint64_t root = barrier_root(barrier);
+  int status;
+  while ((status = muster_barrier_outcome(barrier, phase, root)) == EAGAIN) {
+    uint32_t member = barrier->member == GROUP_NOBODY ? 0 : barrier->member;
+    if (!muster_barrier_break(barrier, &root, MUSTER_BARRIER_TIMED_OUT, member)) continue;
+    tell(barrier, result, phase, ETIMEDOUT, 0);
+    return ETIMEDOUT;
+  }
+  tell(barrier, result, phase, status, root);
+  return status;
+}
+
+static int still_in(const muster_barrier *barrier, uint32_t phase) {
+  return (__atomic_load_n(barrier_futex(barrier), __ATOMIC_ACQUIRE)) == phase << 1;
+}
+
+// Looks on for a while before sleeping. What has paid is done longer next time, what has not, shorter: halved and doubled, so that
+// the cost is at most a constant times that of the better of the two (Karlin et al., SOSP 1991, on competitive spinning).
+static void linger(muster_barrier *barrier, uint32_t phase) {
+  if (!muster_spinning()) return;
+  if (barrier->parties <= muster_processors()) {
+    for (int turn = 0; turn < barrier->spins; turn++) {
+      if (!still_in(barrier, phase)) {
+        if (barrier->spins < SPINS_MOST) barrier->spins *= 2;
+        return;
+      }
+      muster_cpu_pause();
+    }
+    if (barrier->spins > SPINS_LEAST) barrier->spins /= 2;
+  }
+  for (int turn = 0; turn < barrier->yields; turn++) {
+    sched_yield();
+    if (!still_in(barrier, phase)) {
+      if (barrier->yields < YIELDS_MOST) barrier->yields *= 2;
+      return;
+    }
+  }
+  if (barrier->yields > YIELDS_LEAST) barrier->yields /= 2;
+}
+
+static int wait_for(muster_barrier *barrier, uint32_t phase, muster_deadline deadline, muster_barrier_result *result) {
+  if (deadline > 0) linger(barrier, phase);
+  int status = muster_barrier_try_wait(barrier, phase, result);
+  while (status == EAGAIN) {
+    muster_wait_set set;
+    status = muster_barrier_poll(barrier, phase, result, &set);
+    if (status != EAGAIN) break;
+    if (muster_deadline_passed(deadline)) return muster_barrier_expire(barrier, phase, result);
+    int slept = muster_wait_any(&set, deadline);
+    if (slept && slept != ETIMEDOUT) return slept;
+  }
+  return status;
+}
+
+int muster_barrier_wait_phase(muster_barrier *barrier, uint32_t phase, muster_deadline deadline,
+                              muster_barrier_result *result) {
+  if (muster_fork_inherited(&barrier->group->guard)) return EPERM;
+  return wait_for(barrier, phase, deadline, result);
+}
+
+int muster_barrier_wait(muster_barrier *barrier, muster_deadline deadline, muster_barrier_result *result) {
+  muster_barrier_result own, *told = result ? result : &own;
+  int status = arrive(barrier, 0, told);
+  while (status == EAGAIN) {
+    // The one before in this place has arrived already: this member starts at the next phase.
+    status = wait_for(barrier, told->phase, deadline, told);
+    if (status && status != ECANCELED) return status;
+    status = arrive(barrier, 0, told);
+  }
+  if (status || barrier->last) return status;
+  return wait_for(barrier, barrier->phase, deadline, told);
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "muster/group.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "internal/boot.h"
+#include "internal/futex.h"
+#include "internal/group.h"
+
+#define GROUP_KIND MUSTER_KIND('G', 'R', 'U', 'P')
+
+static uint32_t this_thread(void) { return (uint32_t)syscall(SYS_gettid); }
+
+size_t muster_group_size(uint32_t capacity) {
+  if (capacity == 0 || capacity > MUSTER_GROUP_CAPACITY_MAX) return 0;
+  return sizeof(group_head) + capacity * sizeof(group_place);
+}
+
+int muster_group_init(void *memory, size_t size, uint32_t capacity) {
+  if ((uintptr_t)memory % MUSTER_GROUP_ALIGNMENT || muster_group_size(capacity) == 0 || size < muster_group_size(capacity))
+    return EINVAL;
+  group_head *head = memory;
+  group_place *places = (group_place *)(head + 1);
+  uint32_t abi = muster_liveness_abi();
+  if (!abi) return ENOTSUP;
+  memset(memory, 0, muster_group_size(capacity));
+  for (uint32_t k = 0; k < capacity; k++) {
+    int status = muster_liveness_init(&places[k].lock);
+    if (status) return status;
+  }
+  *head = (group_head){.magic = GROUP_MAGIC,
+                       .version = GROUP_VERSION,
+                       .capacity = capacity,
+                       .abi = abi,
+                       .pid_namespace = muster_pid_namespace()};
+  return 0;
+}
+
+int muster_group_attach(void *memory, size_t size, muster_group **group) {
+  *group = NULL;
+  if ((uintptr_t)memory % MUSTER_GROUP_ALIGNMENT) return EINVAL;
+  if (size < sizeof(group_head)) return EBADMSG;
+  group_head *head = memory;
+  uint32_t capacity = __atomic_load_n(&head->capacity, __ATOMIC_RELAXED);
+  if (head->magic != GROUP_MAGIC) return EBADMSG;
+  if (head->version != GROUP_VERSION) return EPROTO;
+  if (muster_group_size(capacity) == 0 || muster_group_size(capacity) > size) return EBADMSG;
+  if (!muster_liveness_abi()) return ENOTSUP;
+  int saved = errno;
+  muster_group *made = calloc(1, sizeof *made);
+  errno = saved;
+  if (!made) return ENOMEM;
+  made->head = head;
+  made->places = (group_place *)(head + 1);
+  made->capacity = capacity;
+  made->member = GROUP_NOBODY;
+  int status = muster_fork_guard(&made->guard);
+  if (status) return free(made), status;
+  *group = made;
+  return 0;
+}
+
+static int fill(void *payload, size_t size, void *context) {
+  return muster_group_init(payload, size, *(uint32_t *)context);
+}
+
+// Nobody holds the region, so nobody sleeps and no lock has a living owner: all is laid anew.
+static int renew(void *payload, size_t size, void *context) {
+  (void)context;
+  group_head *head = payload;
+  uint32_t capacity = head->capacity;
+  if (head->magic != GROUP_MAGIC || muster_group_size(capacity) != size) return EBADMSG;
+  return muster_group_init(payload, size, capacity);
+}
+
+int muster_group_open(const char *name, const muster_group_options *options, muster_group **group) {
+  *group = NULL;
+  uint32_t flags = options->flags & MUSTER_REGION_OPEN ? options->flags : options->flags | MUSTER_REGION_OPEN;
+  uint32_t capacity = options->capacity;
+  if (flags & MUSTER_REGION_READ_ONLY) return EINVAL;
+  if (capacity ? !muster_group_size(capacity) : (flags & MUSTER_REGION_CREATE) != 0) return EINVAL;
+  muster_region *region;
+  int status = muster_region_open(name,
+                                  &(muster_region_options){.flags = flags,
+                                                           .mode = options->mode,
+                                                           .kind = GROUP_KIND,
+                                                           .version = GROUP_VERSION,
+                                                           .layout = capacity,
+                                                           .size = muster_group_size(capacity),
+                                                           .deadline = options->deadline,
+                                                           .initialize = fill,
+                                                           .renew = renew,
+                                                           .context = &capacity,
+                                                           .mismatch = options->mismatch},
+                                  &region);
+  if (status) return status;
+  status = muster_group_attach(muster_region_payload(region), muster_region_size(region), group);
+  if (status) return muster_region_close(region), status;
+  (*group)->region = region;
+  return 0;
+}
+
+muster_member_state muster_group_life(const muster_group *group, uint32_t index) {
+  group_place *place = &group->places[index];
+  uint32_t word = __atomic_load_n(muster_liveness_word(&place->lock), __ATOMIC_ACQUIRE);
+  uint32_t state = __atomic_load_n(&place->state, __ATOMIC_ACQUIRE);
+  if (muster_liveness_died(word)) return MUSTER_MEMBER_DEAD;
+  if (state == PLACE_LEFT) return MUSTER_MEMBER_LEFT;
+  if (muster_liveness_owner(word)) return MUSTER_MEMBER_ALIVE;
+  return state == PLACE_JOINED ? MUSTER_MEMBER_DEAD : MUSTER_MEMBER_FREE;
+}
+
+static void change_roster(muster_group *group) {
+  __atomic_fetch_add(&group->head->roster, 1, __ATOMIC_ACQ_REL);
+  muster_futex_wake_all(&group->head->roster);
+}
+
+// The roster is changed before the place is marked as noted: who dies between the two leaves it to another to change it once more,
+// which costs a look and loses nothing.
+int muster_group_note_end(muster_group *group, uint32_t index) {
+  group_place *place = &group->places[index];
+  uint32_t incarnation = __atomic_load_n(&place->incarnation, __ATOMIC_ACQUIRE);
+  if (__atomic_load_n(&place->noted, __ATOMIC_ACQUIRE) == incarnation) return 0;
+  change_roster(group);
+  __atomic_store_n(&place->noted, incarnation, __ATOMIC_RELEASE);
+  return 1;
+}
+
+// What the place was, by one who has just taken its lock: nobody else changes it now.
+static muster_member_state was(const group_place *place, int taken) {
+  uint32_t state = __atomic_load_n(&place->state, __ATOMIC_RELAXED);
+  if (taken == EOWNERDEAD || state == PLACE_JOINED) return MUSTER_MEMBER_DEAD;
+  return state == PLACE_LEFT ? MUSTER_MEMBER_LEFT : MUSTER_MEMBER_FREE;
+}
+
+// Puts a lock back that was taken for nothing. A dead place stays dead: JOINED without an owner says so too.
+static void put_back(group_place *place, muster_member_state state) {
+  if (state == MUSTER_MEMBER_DEAD) __atomic_store_n(&place->state, PLACE_JOINED, __ATOMIC_RELEASE);
+  muster_liveness_release(&place->lock);
+}
+
+static void sit_down(muster_group *group, uint32_t index) {
+  group_place *place = &group->places[index];
+  int32_t pid = (int32_t)getpid();
+  group->thread = this_thread();
+  __atomic_store_n(&place->pid, pid, __ATOMIC_RELAXED);
+  __atomic_store_n(&place->thread, group->thread, __ATOMIC_RELAXED);
+  __atomic_store_n(&place->start, muster_process_start(pid), __ATOMIC_RELAXED);
+  __atomic_store_n(&place->incarnation, place->incarnation + 1, __ATOMIC_RELEASE);
+  __atomic_store_n(&place->state, PLACE_JOINED, __ATOMIC_RELEASE);
+  group->member = index;
+  change_roster(group);
+}
+
+static int may_join(const muster_group *group) {
+  if (muster_fork_inherited(&group->guard)) return EPERM;
+  if (group->member != GROUP_NOBODY) return EALREADY;
+  if (group->head->abi != muster_liveness_abi()) return EPROTO;
+  uint64_t theirs = group->head->pid_namespace, ours = muster_pid_namespace();
+  return theirs && ours && theirs != ours ? EPROTO : 0;
+}
+
+int muster_group_join_seated(muster_group *group, const group_seating *seating, uint32_t *member) {
+  int status = may_join(group);
+  if (status) return status;
+  // Free places first, so that who died can be asked for as long as there is room.
+  for (int spare_dead = 1; spare_dead >= 0; spare_dead--) {
+    for (uint32_t k = 0; k < group->capacity; k++) {
+      group_place *place = &group->places[k];
+      muster_member_state state = muster_group_life(group, k);
+      if (state == MUSTER_MEMBER_ALIVE || (spare_dead && state != MUSTER_MEMBER_FREE)) continue;
+      if (!seating->accept(k, state, seating->context)) continue;
+      int taken = muster_liveness_take(&place->lock);
+      if (taken && taken != EOWNERDEAD) continue;
+      state = was(place, taken);
+      if ((spare_dead && state != MUSTER_MEMBER_FREE) || !seating->accept(k, state, seating->context)) {
+        put_back(place, state);
+        continue;
+      }
+      if (seating->seated) seating->seated(k, seating->context);
+      sit_down(group, k);
+      *member = k;
+      return 0;
+    }
+  }
+  return EOVERFLOW;
+}
+
+static int accept_any(uint32_t index, muster_member_state state, void *context) {
+  (void)index, (void)state, (void)context;
+  return 1;
+}
+
+int muster_group_join(muster_group *group, uint32_t *member) {
+  return muster_group_join_seated(group, &(group_seating){.accept = accept_any}, member);
+}
+
+int muster_group_leave(muster_group *group) {
+  if (muster_fork_inherited(&group->guard)) return EPERM;
+  if (group->member == GROUP_NOBODY) return EINVAL;
+  if (this_thread() != group->thread) return EBUSY;
+  uint32_t index = group->member;
+  group_place *place = &group->places[index];
+  __atomic_store_n(&place->state, PLACE_LEFT, __ATOMIC_RELEASE);
+  muster_liveness_release(&place->lock);
+  group->member = GROUP_NOBODY;
+  muster_group_note_end(group, index);
+  return 0;
+}
+
+// A lock whose thread has ended is on no list any more, so its memory may go. One whose thread lives must not: the kernel would
+// find the list cut off there, and not release what comes after.
+static int leave_before_detaching(muster_group *group) {
+  if (group->member == GROUP_NOBODY || muster_fork_inherited(&group->guard)) return 0;
+  if (this_thread() == group->thread) return muster_group_leave(group);
+  uint32_t word = __atomic_load_n(muster_liveness_word(&group->places[group->member].lock), __ATOMIC_ACQUIRE);
+  return muster_liveness_owner(word) == group->thread && !muster_liveness_died(word) ? EBUSY : 0;
+}
+
+int muster_group_detach(muster_group *group) {
+  int status = leave_before_detaching(group);
+  if (!status) free(group);
+  return status;
+}
+
+int muster_group_close(muster_group *group) {
+  if (!group) return 0;
+  muster_region *region = group->region;
+  int status = muster_group_detach(group);
+  if (!status) muster_region_close(region);
+  return status;
+}
+
+uint32_t muster_group_capacity(const muster_group *group) { return group->capacity; }
+
+int muster_group_member(const muster_group *group, uint32_t index, muster_member *member) {
+  if (index >= group->capacity) return EINVAL;
+  if (muster_fork_inherited(&group->guard)) return EPERM;
+  const group_place *place = &group->places[index];
+  *member = (muster_member){.state = muster_group_life(group, index),
+                            .pid = __atomic_load_n(&place->pid, __ATOMIC_RELAXED),
+                            .start = __atomic_load_n(&place->start, __ATOMIC_RELAXED),
+                            .incarnation = __atomic_load_n(&place->incarnation, __ATOMIC_RELAXED),
+                            .thread = __atomic_load_n(&place->thread, __ATOMIC_RELAXED)};
+  return 0;
+}
+
+int muster_group_members(const muster_group *group, muster_member_state state, muster_member_set *set) {
+  if (muster_fork_inherited(&group->guard)) return EPERM;
+  *set = (muster_member_set){{0}};
+  for (uint32_t k = 0; k < group->capacity; k++)
+    if (muster_group_life(group, k) == state) set->bits[k / 64] |= UINT64_C(1) << k % 64;
+  return 0;
+}
+
+int muster_group_free_dead(muster_group *group) {
+  if (muster_fork_inherited(&group->guard)) return EPERM;
+  if (group->head->abi != muster_liveness_abi()) return EPROTO;
+  int freed = 0;
+  for (uint32_t k = 0; k < group->capacity; k++) {
+    group_place *place = &group->places[k];
+    muster_member_state state = muster_group_life(group, k);
+    if (state != MUSTER_MEMBER_DEAD && state != MUSTER_MEMBER_LEFT) continue;
+    int taken = muster_liveness_take(&place->lock);
+    if (taken && taken != EOWNERDEAD) continue;
+    __atomic_store_n(&place->state, PLACE_FREE, __ATOMIC_RELEASE);
+    muster_liveness_release(&place->lock);
+    freed = 1;
+  }
+  if (freed) change_roster(group);
+  return 0;
+}
+
+uint32_t muster_group_roster(const muster_group *group) {
+  return __atomic_load_n(&group->head->roster, __ATOMIC_ACQUIRE);
+}

@@ -1,0 +1,55 @@
+// What the modules that stand on a group use of it.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef MUSTER_INTERNAL_GROUP_H
+#define MUSTER_INTERNAL_GROUP_H
+
+#include "fork.h"
+#include "group_layout.h"
+#include "muster/group.h"
+
+struct muster_group {
+  group_head *head;
+  group_place *places;
+  uint32_t capacity;  // checked against the memory at attach; never read again
+  uint32_t member;    // joined: the place; else GROUP_NOBODY
+  uint32_t thread;    // joined: the thread that holds the place's lock
+  fork_guard guard;
+  muster_region *region;  // opened by name, else NULL
+};
+
+#define GROUP_NOBODY UINT32_MAX
+
+// What a place is now.
+muster_member_state muster_group_life(const muster_group *group, uint32_t index);
+
+// Joins in the first place that `accept` takes, asked again once the place's lock is held, when nobody else can change what
+// the place is. EOVERFLOW: it took none. `seated` is called with the lock held, before the place counts as joined.
+typedef struct group_seating {
+  int (*accept)(uint32_t index, muster_member_state was, void *context);
+  void (*seated)(uint32_t index, void *context);
+  void *context;
+} group_seating;
+int muster_group_join_seated(muster_group *group, const group_seating *seating, uint32_t *member);
+
+// Adds to the set what a sleeper must watch so that no death goes unseen, as its share of the watch. `slots`
+// (GROUP_WATCHERS words of shared memory) belong to one kind of sleep, `tag` to one occasion of it: a slot with another
+// tag is vacant, so nobody needs to give up his. EAGAIN: a place is dead that was not, or the like: look again before
+// sleeping.
+//
+// `known_dead` says of a dead place whether the caller has done what there is to do about it.
+typedef struct group_watch {
+  uint64_t *slots;
+  uint32_t tag;
+  uint32_t roster;  // the roster as it was before the caller looked at the places
+  int (*known_dead)(uint32_t index, void *context);
+  void *context;
+} group_watch;
+int muster_group_watch(muster_group *group, const group_watch *watch, muster_wait_set *set);
+
+// Counts the end of whoever was in the place, once: whether this call did.
+int muster_group_note_end(muster_group *group, uint32_t index);
+
+// Lets go of a handle whose memory goes away with it. EBUSY: joined on another living thread.
+int muster_group_detach(muster_group *group);
+
+#endif

@@ -1,0 +1,39 @@
+// The liveness lock: a robust process-shared mutex, seen as the futex word in it.
+//
+// The word is libc's and the kernel's: libc puts the owner's thread id into it, the kernel, when that thread ends, replaces
+// the id by FUTEX_OWNER_DIED and wakes one sleeper if FUTEX_WAITERS is set (kernel documentation, locking/robust-futex-ABI). We
+// only ever read it, sleep at it, and set FUTEX_WAITERS in a word that has an owner: libc's unlock then wakes one sleeper too, and
+// clears the bit. Where the word lies in a pthread_mutex_t is found out, not assumed: glibc has it at offset 0, musl at 4.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef MUSTER_INTERNAL_LIVENESS_H
+#define MUSTER_INTERNAL_LIVENESS_H
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdint.h>
+
+// A mutex with room for that of any libc.
+typedef union liveness_lock {
+  pthread_mutex_t mutex;
+  unsigned char space[64];
+} liveness_lock;
+
+_Static_assert(sizeof(liveness_lock) == 64, "a pthread_mutex_t fits into 64 bytes");
+
+int muster_liveness_init(liveness_lock *lock);
+
+// Takes the lock without waiting: 0; EOWNERDEAD when its last owner died (the lock is whole again and taken); EBUSY.
+int muster_liveness_take(liveness_lock *lock);
+int muster_liveness_release(liveness_lock *lock);
+
+// The futex word. Valid once muster_liveness_abi has returned other than 0.
+uint32_t *muster_liveness_word(liveness_lock *lock);
+
+// What libcs must have in common to share such locks: the word's offset, the mutex's size, and which libc it is, as a number other
+// than 0. 0: no robust mutexes here.
+uint32_t muster_liveness_abi(void);
+
+static inline uint32_t muster_liveness_owner(uint32_t word) { return word & FUTEX_TID_MASK; }
+static inline int muster_liveness_died(uint32_t word) { return (word & FUTEX_OWNER_DIED) != 0; }
+
+#endif
