@@ -121,8 +121,8 @@ static int renew(void *payload, size_t size, void *context) {
 
 int muster_barrier_open(const char *name, const muster_barrier_options *options, muster_barrier **barrier) {
   *barrier = NULL;
-  uint32_t flags = options->flags & MUSTER_REGION_OPEN ? options->flags : options->flags | MUSTER_REGION_OPEN;
-  if (flags & MUSTER_REGION_READ_ONLY) return EINVAL;
+  uint32_t flags = muster_group_region_flags(options->flags);
+  if (flags & MUSTER_REGION_READ_ONLY && !options->observe) return EINVAL;
   if (options->parties ? !fits(options->parties, (uint32_t)options->on_death) : (flags & MUSTER_REGION_CREATE) != 0)
     return EINVAL;
   parameters wanted = {options->parties, options->on_death};
@@ -143,6 +143,7 @@ int muster_barrier_open(const char *name, const muster_barrier_options *options,
   status = muster_barrier_attach(muster_region_payload(region), muster_region_size(region), options, barrier);
   if (status) return muster_region_close(region), status;
   (*barrier)->region = region;
+  (*barrier)->group->read_only = (flags & MUSTER_REGION_READ_ONLY) != 0;
   return 0;
 }
 
@@ -157,6 +158,7 @@ int muster_barrier_close(muster_barrier *barrier) {
 
 int muster_barrier_abort(muster_barrier *barrier) {
   if (muster_fork_inherited(&barrier->group->guard)) return EPERM;
+  if (barrier->group->read_only) return EACCES;
   uint64_t root = barrier_root(barrier);
   while (!root_broken(root))
     if (muster_barrier_break(barrier, &root, MUSTER_BARRIER_ABORTED, 0)) break;

@@ -131,6 +131,7 @@ static int is_settled(uint32_t index, void *context) {
 
 int muster_barrier_poll(muster_barrier *barrier, uint32_t phase, muster_barrier_result *result, muster_wait_set *set) {
   if (muster_fork_inherited(&barrier->group->guard)) return EPERM;
+  if (barrier->group->read_only) return EACCES;
   barrier_shared *shared = barrier->shared;
   for (;;) {
     uint32_t roster = muster_group_roster(barrier->group);
@@ -157,6 +158,7 @@ int muster_barrier_poll(muster_barrier *barrier, uint32_t phase, muster_barrier_
 
 int muster_barrier_expire(muster_barrier *barrier, uint32_t phase, muster_barrier_result *result) {
   if (muster_fork_inherited(&barrier->group->guard)) return EPERM;
+  if (barrier->group->read_only) return EACCES;
   uint64_t root = barrier_root(barrier);
   int status;
   while ((status = muster_barrier_outcome(barrier, phase, root)) == EAGAIN) {

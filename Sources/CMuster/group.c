@@ -77,11 +77,15 @@ static int renew(void *payload, size_t size, void *context) {
   return muster_group_init(payload, size, capacity);
 }
 
+uint32_t muster_group_region_flags(uint32_t flags) {
+  if (flags & MUSTER_REGION_OPEN) return flags;
+  return flags | (flags & MUSTER_REGION_READ_ONLY ? MUSTER_REGION_ATTACH : MUSTER_REGION_OPEN);
+}
+
 int muster_group_open(const char *name, const muster_group_options *options, muster_group **group) {
   *group = NULL;
-  uint32_t flags = options->flags & MUSTER_REGION_OPEN ? options->flags : options->flags | MUSTER_REGION_OPEN;
+  uint32_t flags = muster_group_region_flags(options->flags);
   uint32_t capacity = options->capacity;
-  if (flags & MUSTER_REGION_READ_ONLY) return EINVAL;
   if (capacity ? !muster_group_size(capacity) : (flags & MUSTER_REGION_CREATE) != 0) return EINVAL;
   muster_region *region;
   int status = muster_region_open(name,
@@ -101,6 +105,7 @@ int muster_group_open(const char *name, const muster_group_options *options, mus
   status = muster_group_attach(muster_region_payload(region), muster_region_size(region), group);
   if (status) return muster_region_close(region), status;
   (*group)->region = region;
+  (*group)->read_only = (flags & MUSTER_REGION_READ_ONLY) != 0;
   return 0;
 }
 
@@ -158,6 +163,7 @@ static void sit_down(muster_group *group, uint32_t index) {
 
 static int may_join(const muster_group *group) {
   if (muster_fork_inherited(&group->guard)) return EPERM;
+  if (group->read_only) return EACCES;
   if (group->member != GROUP_NOBODY) return EALREADY;
   if (group->head->abi != muster_liveness_abi()) return EPROTO;
   uint64_t theirs = group->head->pid_namespace, ours = muster_pid_namespace();
@@ -259,6 +265,7 @@ int muster_group_members(const muster_group *group, muster_member_state state, m
 
 int muster_group_free_dead(muster_group *group) {
   if (muster_fork_inherited(&group->guard)) return EPERM;
+  if (group->read_only) return EACCES;
   if (group->head->abi != muster_liveness_abi()) return EPROTO;
   int freed = 0;
   for (uint32_t k = 0; k < group->capacity; k++) {

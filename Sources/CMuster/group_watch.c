@@ -112,6 +112,7 @@ static int note_ends(muster_group *group) {
 
 int muster_group_poll(muster_group *group, uint32_t seen, muster_wait_set *set) {
   if (muster_fork_inherited(&group->guard)) return EPERM;
+  if (group->read_only) return EACCES;
   group_watch watch = {.slots = group->head->watchers, .tag = seen, .roster = seen, .known_dead = is_noted,
                        .context = group};
   do {

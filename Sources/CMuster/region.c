@@ -83,7 +83,8 @@ static int attach_once(const char *name, const region_path *path, const muster_r
   if (status) return status;
   if (!read_only && (options->renew || options->flags & MUSTER_REGION_FILE))
     exclusive = muster_region_file_lock(file, REGION_LOCK_USE, F_WRLCK) == 0;
-  if (!exclusive) status = muster_region_file_lock(file, REGION_LOCK_USE, F_RDLCK);
+  if (!exclusive && !(options->flags & MUSTER_REGION_PEEK))
+    status = muster_region_file_lock(file, REGION_LOCK_USE, F_RDLCK);
   muster_mismatch differs = {0};
   if (!status) status = muster_region_file_check(file, options->flags, &header, &differs);
   if (status == EPROTO && options->mismatch) *options->mismatch = differs;
@@ -138,7 +139,7 @@ static int create_once(const char *name, const region_path *path, const muster_r
 
 static int flags_fit(const muster_region_options *options) {
   uint32_t way = options->flags & MUSTER_REGION_OPEN;
-  if (!way) return 0;
+  if (!way || (options->flags & MUSTER_REGION_PEEK && !(options->flags & MUSTER_REGION_READ_ONLY))) return 0;
   return !(options->flags & MUSTER_REGION_READ_ONLY) || way == MUSTER_REGION_ATTACH;
 }
 

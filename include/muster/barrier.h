@@ -64,7 +64,7 @@ typedef struct muster_barrier_options {
   uint32_t flags;            // muster_region_flags; 0 is MUSTER_REGION_OPEN
   uint32_t mode;             // as of a region
   muster_deadline deadline;  // as of a region: how long to wait for a name when attaching alone
-  int32_t observe;           // 1: don't join; such a handle can ask, abort and reset, not arrive
+  int32_t observe;           // 1: don't join; such a handle can ask, abort and reset, not arrive. With READ_ONLY: only ask
   uint32_t reserved;
   muster_barrier_action MUSTER_NULLABLE action;  // of this handle
   void *MUSTER_NULLABLE context;

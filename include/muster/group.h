@@ -83,7 +83,8 @@ int muster_group_attach(void *MUSTER_NONNULL memory, size_t size,
                         muster_group *MUSTER_NULLABLE *MUSTER_NONNULL group) MUSTER_MUST_CHECK;
 
 // By name: creates or attaches, as the flags say. Returns what muster_region_open does. When nobody holds the region, the
-// places of the dead generation before are freed.
+// places of the dead generation before are freed. With MUSTER_REGION_READ_ONLY (and PEEK) the handle can only ask; what would
+// write gives EACCES.
 int muster_group_open(const char *MUSTER_NONNULL name, const muster_group_options *MUSTER_NONNULL options,
                       muster_group *MUSTER_NULLABLE *MUSTER_NONNULL group) MUSTER_MUST_CHECK;
 

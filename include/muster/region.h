@@ -52,6 +52,7 @@ typedef enum MUSTER_OPTION_SET muster_region_flags {
   MUSTER_REGION_FILE = 8,       // the name is a path of a file
   MUSTER_REGION_ANY_OWNER = 16, // accept a region that belongs to another user
   MUSTER_REGION_FORCE = 32,     // muster_region_remove: also while it is held
+  MUSTER_REGION_PEEK = 64,      // with READ_ONLY: look without holding, so that nobody takes it for in use by this handle
 } muster_region_flags;
 
 // Four letters that name a kind of object, such as MUSTER_KIND('B','A','R','R').
@@ -82,7 +83,7 @@ typedef struct muster_region_options {
 // Opens a region: creates it, attaches to it, or whichever is needed.
 //
 // Returns 0, or
-//   EINVAL      a bad name, no size to create with, READ_ONLY together with CREATE
+//   EINVAL      a bad name, no size to create with, READ_ONLY together with CREATE, PEEK without READ_ONLY
 //   ENAMETOOLONG the name has more than 255 bytes
 //   EEXIST      CREATE alone, and the name is taken
 //   ENOENT      ATTACH alone, and there is no such name (with a deadline: ETIMEDOUT)

@@ -13,6 +13,7 @@ struct muster_group {
   uint32_t capacity;  // checked against the memory at attach; never read again
   uint32_t member;    // joined: the place; else GROUP_NOBODY
   uint32_t thread;    // joined: the thread that holds the place's lock
+  int read_only;      // the memory is mapped read-only: asking is all that can be done
   fork_guard guard;
   muster_region *region;  // opened by name, else NULL
 };
@@ -48,6 +49,9 @@ int muster_group_watch(muster_group *group, const group_watch *watch, muster_wai
 
 // Counts the end of whoever was in the place, once: whether this call did.
 int muster_group_note_end(muster_group *group, uint32_t index);
+
+// The flags with which a region is opened where the caller gave none of CREATE and ATTACH.
+uint32_t muster_group_region_flags(uint32_t flags);
 
 // Lets go of a handle whose memory goes away with it. EBUSY: joined on another living thread.
 int muster_group_detach(muster_group *group);
