@@ -58,6 +58,8 @@ static int is_gone(muster_member_state state) { return state == MUSTER_MEMBER_DE
 int muster_barrier_tend(muster_barrier *barrier, uint32_t phase) {
   uint64_t root = barrier_root(barrier);
   if (muster_barrier_outcome(barrier, phase, root) != EAGAIN) return 1;
+  // Who is no member has no action that he could run in a member's stead, and no death of his own that others would see.
+  if (barrier->member == GROUP_NOBODY) return 0;
   uint32_t bits = unsettled(barrier, phase, root);
   if (bits) {
     barrier_step step = muster_barrier_set_children(barrier, phase, bits, 0);

@@ -122,6 +122,7 @@ int muster_barrier_try_wait(muster_barrier *barrier, uint32_t phase, muster_barr
 // Of a dead or left place: whether the policy has been applied, or does not ask for anything now.
 static int is_settled(uint32_t index, void *context) {
   const muster_barrier *barrier = context;
+  if (barrier->member == GROUP_NOBODY) return 1;
   uint64_t root = barrier_root(barrier);
   if (root_state(root) == STATE_ACTION) return root_member(root) != index;
   if (barrier->on_death == MUSTER_ON_DEATH_AWAIT) return 1;
@@ -162,8 +163,9 @@ int muster_barrier_expire(muster_barrier *barrier, uint32_t phase, muster_barrie
   uint64_t root = barrier_root(barrier);
   int status;
   while ((status = muster_barrier_outcome(barrier, phase, root)) == EAGAIN) {
-    uint32_t member = barrier->member == GROUP_NOBODY ? 0 : barrier->member;
-    if (!muster_barrier_break(barrier, &root, MUSTER_BARRIER_TIMED_OUT, member)) continue;
+    if (barrier->member != GROUP_NOBODY &&
+        !muster_barrier_break(barrier, &root, MUSTER_BARRIER_TIMED_OUT, barrier->member))
+      continue;
     tell(barrier, result, phase, ETIMEDOUT, 0);
     return ETIMEDOUT;
   }

@@ -164,8 +164,8 @@ int muster_barrier_poll(muster_barrier *MUSTER_NONNULL barrier, uint32_t phase,
                         muster_barrier_result *MUSTER_NULLABLE result,
                         muster_wait_set *MUSTER_NONNULL set) MUSTER_MUST_CHECK;
 
-// What a waiter does whose deadline passed: breaks the barrier if the phase still goes on. Returns ETIMEDOUT, or the outcome that
-// came first.
+// What a waiter does whose deadline passed: breaks the barrier if the phase still goes on (an observer only stops waiting). Returns
+// ETIMEDOUT, or the outcome that came first.
 int muster_barrier_expire(muster_barrier *MUSTER_NONNULL barrier, uint32_t phase,
                           muster_barrier_result *MUSTER_NULLABLE result) MUSTER_MUST_CHECK;
 
