@@ -21,22 +21,22 @@ void board_wait(uint32_t *word, uint32_t value) {
 
 void board_set(uint32_t *word, uint32_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
 
-void crew_make(crew *crew, uint32_t size, muster_barrier_options options, crew_work work) {
-  *crew = (struct crew){.name = test_name("barrier"), .size = size, .options = options, .work = work};
+void crew_make(test_crew *crew, uint32_t size, muster_barrier_options options, crew_work work) {
+  *crew = (test_crew){.name = test_name("barrier"), .size = size, .options = options, .work = work};
   if (!options.parties) crew->options.parties = size;
   crew->board = mmap(NULL, sizeof *crew->board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   REQUIRE(crew->board != MAP_FAILED);
 }
 
 typedef struct seat {
-  crew *crew;
+  test_crew *crew;
   uint32_t index;
 } seat;
 
 static void member(void *context) {
-  crew *crew = ((seat *)context)->crew;
+  test_crew *crew = ((seat *)context)->crew;
   uint32_t index = ((seat *)context)->index;
-  report *report = &crew->board->reports[index];
+  member_report *report = &crew->board->reports[index];
   muster_barrier *barrier = NULL;
   int status = muster_barrier_open(crew->name, &crew->options, &barrier);
   report->status = status;
@@ -49,33 +49,33 @@ static void member(void *context) {
   __atomic_store_n(&report->done, 1, __ATOMIC_RELEASE);
 }
 
-void crew_start(crew *crew, uint32_t index) {
+void crew_start(test_crew *crew, uint32_t index) {
   uint32_t joined = __atomic_load_n(&crew->board->joined, __ATOMIC_ACQUIRE);
   seat at = {crew, index};
-  memset(&crew->board->reports[index], 0, sizeof(report));
+  memset(&crew->board->reports[index], 0, sizeof(member_report));
   crew->pids[index] = test_fork(member, &at);
   board_wait(&crew->board->joined, joined + 1);
 }
 
-void crew_start_all(crew *crew) {
+void crew_start_all(test_crew *crew) {
   for (uint32_t k = 0; k < crew->size; k++) crew_start(crew, k);
 }
 
-void crew_join(crew *crew, uint32_t from, uint32_t to) {
+void crew_join(test_crew *crew, uint32_t from, uint32_t to) {
   for (uint32_t k = from; k < to; k++) test_join(crew->pids[k], 0);
 }
 
-void crew_kill(crew *crew, uint32_t index) {
+void crew_kill(test_crew *crew, uint32_t index) {
   kill(crew->pids[index], SIGKILL);
   test_join(crew->pids[index], SIGKILL);
 }
 
-void crew_end(crew *crew) {
+void crew_end(test_crew *crew) {
   CHECK_STATUS(muster_region_remove(crew->name, 0), 0);
   munmap(crew->board, sizeof *crew->board);
 }
 
-void work_wait_once(crew *crew, uint32_t index, muster_barrier *barrier, report *report) {
+void work_wait_once(test_crew *crew, uint32_t index, muster_barrier *barrier, member_report *report) {
   (void)crew, (void)index;
   report->status = muster_barrier_wait(barrier, soon(), &report->result);
 }

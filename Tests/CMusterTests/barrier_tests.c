@@ -14,7 +14,7 @@ static const uint32_t sizes[] = {1, 2, 3, 8, 9, 32, 33, 64, 65, 200, 256};
 #define EACH_SIZE(n) for (uint32_t at_ = 0, n; at_ < sizeof sizes / sizeof *sizes && (n = sizes[at_], 1); at_++)
 
 // Counts itself before the barrier, and reads the count after it: everybody must have been counted by then.
-static void work_count_rounds(crew *crew, uint32_t index, muster_barrier *barrier, report *report) {
+static void work_count_rounds(test_crew *crew, uint32_t index, muster_barrier *barrier, member_report *report) {
   for (uint32_t round = 0; round < report->rounds || round < crew->board->go; round++) {
     __atomic_add_fetch(&crew->board->counter, 1, __ATOMIC_RELAXED);
     int status = muster_barrier_wait(barrier, soon(), &report->result);
@@ -32,7 +32,7 @@ static void work_count_rounds(crew *crew, uint32_t index, muster_barrier *barrie
 
 static void everybody_arrives_before_anybody_is_released(void) {
   EACH_SIZE(n) {
-    crew c;
+    test_crew c;
     crew_make(&c, n, (muster_barrier_options){0}, work_count_rounds);
     c.board->go = n <= 8 ? 2000 : 2000 / n + 2;
     crew_start_all(&c);
@@ -44,14 +44,14 @@ static void everybody_arrives_before_anybody_is_released(void) {
 
 static void indexes_are_a_permutation_and_one_is_serial(void) {
   EACH_SIZE(n) {
-    crew c;
+    test_crew c;
     crew_make(&c, n, (muster_barrier_options){0}, work_wait_once);
     crew_start_all(&c);
     crew_join(&c, 0, n);
     unsigned serial = 0;
     unsigned char seen[CREW_MAX] = {0};
     for (uint32_t k = 0; k < n; k++) {
-      report *r = &c.board->reports[k];
+      member_report *r = &c.board->reports[k];
       CHECK_STATUS(r->status, 0);
       serial += (unsigned)r->result.serial;
       REQUIRE(r->result.index < n);
@@ -63,7 +63,7 @@ static void indexes_are_a_permutation_and_one_is_serial(void) {
   }
 }
 
-static void work_arrive_in_turn(crew *crew, uint32_t index, muster_barrier *barrier, report *report) {
+static void work_arrive_in_turn(test_crew *crew, uint32_t index, muster_barrier *barrier, member_report *report) {
   board_wait(&crew->board->go, index);
   report->status = muster_barrier_arrive(barrier, &report->result);
   board_set(&crew->board->go, index + 1);
@@ -74,7 +74,7 @@ static void work_arrive_in_turn(crew *crew, uint32_t index, muster_barrier *barr
 
 static void index_0_arrives_first(void) {
   for (uint32_t n = 2; n <= 40; n += 19) {
-    crew c;
+    test_crew c;
     crew_make(&c, n, (muster_barrier_options){0}, work_arrive_in_turn);
     crew_start_all(&c);
     crew_join(&c, 0, n);
@@ -182,7 +182,7 @@ static int add_up(void *context) {
   return 0;
 }
 
-static void work_wait_with_action(crew *crew, uint32_t index, muster_barrier *barrier, report *report) {
+static void work_wait_with_action(test_crew *crew, uint32_t index, muster_barrier *barrier, member_report *report) {
   for (uint32_t round = 1; round <= 200 && !report->status; round++) {
     report->status = muster_barrier_wait(barrier, soon(), &report->result);
     CHECK_EQUAL(__atomic_load_n(&crew->board->counter, __ATOMIC_RELAXED), round);
@@ -195,7 +195,7 @@ static void work_wait_with_action(crew *crew, uint32_t index, muster_barrier *ba
 
 static void the_last_to_arrive_runs_the_action_before_anybody_is_released(void) {
   for (uint32_t n = 2; n <= 34; n += 16) {
-    crew c;
+    test_crew c;
     crew_make(&c, n, (muster_barrier_options){0}, work_wait_with_action);
     c.options.action = add_up;
     c.options.context = &c.board->counter;
@@ -231,7 +231,7 @@ static void an_action_that_fails_breaks_the_barrier(void) {
   CHECK_STATUS(muster_region_remove(name, 0), 0);
 }
 
-static void work_wait_briefly(crew *crew, uint32_t index, muster_barrier *barrier, report *report) {
+static void work_wait_briefly(test_crew *crew, uint32_t index, muster_barrier *barrier, member_report *report) {
   muster_deadline deadline = index == 0 ? muster_deadline_after(100000000) : soon();
   report->status = muster_barrier_wait(barrier, deadline, &report->result);
   (void)crew;
@@ -239,7 +239,7 @@ static void work_wait_briefly(crew *crew, uint32_t index, muster_barrier *barrie
 
 static void a_deadline_that_passes_breaks_it_for_all_until_reset(void) {
   for (uint32_t n = 3; n <= 67; n += 32) {
-    crew c;
+    test_crew c;
     crew_make(&c, n, (muster_barrier_options){.parties = n + 1}, work_wait_briefly);
     crew_start_all(&c);
     muster_barrier *late = join(c.name, n + 1, 0, 0);
@@ -280,7 +280,7 @@ static void a_deadline_already_past_breaks_it_unless_this_arrival_is_the_last(vo
 // Members asleep in a wait are told by one call from outside.
 static void wake_sleepers_by(int (*call)(muster_barrier *), int waiters_get) {
   for (uint32_t n = 1; n <= 65; n += 32) {
-    crew c;
+    test_crew c;
     crew_make(&c, n, (muster_barrier_options){.parties = n + 1}, work_wait_once);
     crew_start_all(&c);
     for (uint32_t k = 0; k < n; k++) CHECK(test_asleep(c.pids[k]));
