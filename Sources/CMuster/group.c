@@ -10,6 +10,7 @@
 #include "internal/boot.h"
 #include "internal/futex.h"
 #include "internal/group.h"
+#include "internal/region_file.h"
 
 #define GROUP_KIND MUSTER_KIND('G', 'R', 'U', 'P')
 
@@ -153,7 +154,7 @@ static void sit_down(muster_group *group, uint32_t index) {
   int32_t pid = (int32_t)getpid();
   group->thread = this_thread();
   __atomic_store_n(&place->pid, pid, __ATOMIC_RELAXED);
-  __atomic_store_n(&place->thread, group->thread, __ATOMIC_RELAXED);
+  __atomic_store_n(&place->thread, group->thread, __ATOMIC_RELEASE);
   __atomic_store_n(&place->start, muster_process_start(pid), __ATOMIC_RELAXED);
   __atomic_store_n(&place->incarnation, place->incarnation + 1, __ATOMIC_RELEASE);
   __atomic_store_n(&place->state, PLACE_JOINED, __ATOMIC_RELEASE);
@@ -170,13 +171,20 @@ static int may_join(const muster_group *group) {
   return theirs && ours && theirs != ours ? EPROTO : 0;
 }
 
-int muster_group_join_seated(muster_group *group, const group_seating *seating, uint32_t *member) {
-  int status = may_join(group);
-  if (status) return status;
+// Whether somebody holds the lock of a place that is not his: to free it, or to look whether he may join in it.
+static int is_passing(const muster_group *group, uint32_t index) {
+  group_place *place = &group->places[index];
+  uint32_t owner = muster_liveness_owner(__atomic_load_n(muster_liveness_word(&place->lock), __ATOMIC_ACQUIRE));
+  return owner && owner != __atomic_load_n(&place->thread, __ATOMIC_ACQUIRE);
+}
+
+static int join_once(muster_group *group, const group_seating *seating, uint32_t *member) {
+  int passing = 0;
   // Free places first, so that who died can be asked for as long as there is room.
   for (int spare_dead = 1; spare_dead >= 0; spare_dead--) {
     for (uint32_t k = 0; k < group->capacity; k++) {
       group_place *place = &group->places[k];
+      passing |= is_passing(group, k);
       muster_member_state state = muster_group_life(group, k);
       if (state == MUSTER_MEMBER_ALIVE || (spare_dead && state != MUSTER_MEMBER_FREE)) continue;
       if (!seating->accept(k, state, seating->context)) continue;
@@ -193,7 +201,18 @@ int muster_group_join_seated(muster_group *group, const group_seating *seating, 
       return 0;
     }
   }
-  return EOVERFLOW;
+  return passing ? EAGAIN : EOVERFLOW;
+}
+
+int muster_group_join_seated(muster_group *group, const group_seating *seating, uint32_t *member) {
+  int status = may_join(group);
+  if (status) return status;
+  muster_deadline patience = muster_deadline_after(MUSTER_REGION_PATIENCE);
+  while ((status = join_once(group, seating, member)) == EAGAIN) {
+    if (muster_deadline_passed(patience)) return EOVERFLOW;
+    muster_region_sleep_until(muster_deadline_after(50000));
+  }
+  return status;
 }
 
 static int accept_any(uint32_t index, muster_member_state state, void *context) {

@@ -56,8 +56,9 @@ static int add_shard(muster_group *group, const group_watch *watch, uint32_t sha
   return 0;
 }
 
-// Takes one of the two slots of a shard if one is vacant, or is ours already.
-static int take_slot(muster_group *group, const group_watch *watch, uint32_t shard) {
+// Takes one of the two slots of a shard if one is vacant, or is ours already. After a watcher that died on this occasion all must
+// look anew, for they sleep at the dead one's word, not at ours.
+static int take_slot(muster_group *group, const group_watch *watch, uint32_t shard, const muster_wait_set *set) {
   if (group->member == GROUP_NOBODY) return 0;
   for (uint32_t s = 2 * shard; s < 2 * shard + 2; s++) {
     uint64_t seen = __atomic_load_n(&watch->slots[s], __ATOMIC_ACQUIRE);
@@ -65,8 +66,10 @@ static int take_slot(muster_group *group, const group_watch *watch, uint32_t sha
     if (holder == group->member) return 1;
     if (holder == GROUP_NOBODY &&
         __atomic_compare_exchange_n(&watch->slots[s], &seen, slot_of(watch->tag, group->member), 0, __ATOMIC_ACQ_REL,
-                                    __ATOMIC_ACQUIRE))
+                                    __ATOMIC_ACQUIRE)) {
+      if (seen && seen >> 32 == watch->tag) muster_futex_wake_all(set->words[0].address);
       return 1;
+    }
   }
   return 0;
 }
@@ -83,7 +86,7 @@ static int add_watchers(muster_group *group, const group_watch *watch, uint32_t 
 int muster_group_watch(muster_group *group, const group_watch *watch, muster_wait_set *set) {
   uint32_t shards = (group->capacity + GROUP_SHARD - 1) / GROUP_SHARD, duty = shards;
   for (uint32_t shard = 0; shard < shards && duty == shards; shard++)
-    if (take_slot(group, watch, shard)) duty = shard;
+    if (take_slot(group, watch, shard, set)) duty = shard;
   // Who is no member can't be watched, hence can't be relied on: he watches what he can by himself.
   if (duty == shards && group->member == GROUP_NOBODY) duty = 0;
   if (duty < shards) {

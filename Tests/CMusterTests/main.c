@@ -21,9 +21,9 @@
 #include "test.h"
 
 extern const test_suite status_suite;
-extern const test_suite barrier_suite;
+extern const test_suite barrier_suite, barrier_death_suite;
 
-static const test_suite *const suites[] = {&status_suite, &barrier_suite};
+static const test_suite *const suites[] = {&status_suite, &barrier_suite, &barrier_death_suite};
 
 enum { SKIPPED = 77, NAMES = 16 };
 
