@@ -15,6 +15,10 @@ let package = Package(
   products: [
     .library(name: "CMuster", targets: ["CMuster"])
   ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+    .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.2", traits: []),
+  ],
   targets: [
     .target(
       name: "CMuster", path: ".", sources: ["Sources/CMuster"], publicHeadersPath: "include",
@@ -22,6 +26,19 @@ let package = Package(
     .executableTarget(
       name: "cmuster-tests", dependencies: ["CMuster"], path: "Tests/CMusterTests",
       cSettings: [.define("_GNU_SOURCE")]),
+    .target(name: "CMusterCLI", cSettings: [.define("_GNU_SOURCE")]),
+    .target(
+      name: "MusterCLI", dependencies: [.product(name: "ArgumentParser", package: "swift-argument-parser")],
+      swiftSettings: swiftSettings),
+    .target(
+      name: "MPBarrierKit",
+      dependencies: [
+        "CMusterCLI", "MusterCLI",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Subprocess", package: "swift-subprocess"),
+      ], swiftSettings: swiftSettings),
+    .testTarget(
+      name: "MusterCLITests", dependencies: ["MusterCLI", "MPBarrierKit"], swiftSettings: swiftSettings),
   ],
   cLanguageStandard: .gnu11
 )
