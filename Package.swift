@@ -26,6 +26,9 @@ let package = Package(
     .executableTarget(
       name: "cmuster-tests", dependencies: ["CMuster"], path: "Tests/CMusterTests",
       cSettings: [.define("_GNU_SOURCE")]),
+    .executableTarget(
+      name: "crash-sweep", dependencies: ["CMuster"], path: "Tests/CrashSweep",
+      cSettings: [.define("_GNU_SOURCE")]),
     .target(name: "CMusterCLI", cSettings: [.define("_GNU_SOURCE")]),
     .target(
       name: "MusterCLI", dependencies: [.product(name: "ArgumentParser", package: "swift-argument-parser")],

@@ -1,0 +1,93 @@
+// The harness behind sweep.h.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef HARNESS_H
+#define HARNESS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "sweep.h"
+
+// What the survivor is told to do; it answers with the same number in sweep->reply.
+enum { COMMAND_SETUP = 1, COMMAND_MEANWHILE = 2, COMMAND_CHECK = 3 };
+
+// The exit status of a process whose check failed.
+enum { FAILED_STATUS = 99 };
+
+// sweep->failed: 0, or this while the text is being written, or the verdict.
+#define FAILURE_BEGUN UINT32_MAX
+
+// The addresses of the operation's instructions, in the order in which they ran; one more than there are instructions,
+// the last being where operate returned to.
+typedef struct sweep_trace {
+  uintptr_t *at;
+  uint32_t points;
+  uint32_t *anchor;  // for each point the last point before it, or itself, whose address had not been met earlier
+} sweep_trace;
+
+// What one worker found, in memory shared with the main process.
+typedef struct sweep_tally {
+  pid_t worker;
+  uint32_t isolated;
+  uint32_t points;  // instructions in the operation
+  uint32_t tried, before, after;
+  uint32_t slow;    // checks that took longer than 0.9 s: the sleeper's own look once a second may have saved them
+  sweep_verdict verdict;
+  uint32_t failed_at;
+  char text[2048];
+} sweep_tally;
+
+typedef struct sweep_choice {
+  int all;
+  uint32_t sample;  // 0: as the case says
+  uint64_t seed;
+  int64_t at;       // one point; -1: many
+  uint32_t jobs;
+  int plain;        // go to each point by single steps alone
+} sweep_choice;
+
+// stepper.c. Each returns SWEEP_OK or what went wrong, with the text in `why`.
+// A process stopped at the entry of operate; single steps from there on.
+sweep_verdict stepper_start(pid_t pid, uintptr_t entry, uintptr_t *back);
+sweep_verdict stepper_record(pid_t pid, uintptr_t back, sweep_trace *trace);
+sweep_verdict stepper_run_to(pid_t pid, const sweep_trace *trace, uint32_t point, int plain);
+int stepper_result(pid_t pid);
+void stepper_registers(pid_t pid, uintptr_t *at, uintptr_t *stack);  // of a stopped process
+void stepper_let_go(pid_t pid);
+extern char stepper_why[512];
+int stepper_is_system_call(uintptr_t at);
+enum { STEPS_MAX = 1 << 20 };
+
+// run.c. One run of a case, from fresh processes to none.
+sweep_verdict run_record(const sweep_case *sweep_of, sweep_trace *trace, char *why, size_t size);
+sweep_verdict run_point(const sweep_case *sweep_of, sweep_injection injection, const sweep_trace *trace, uint32_t point,
+                        int plain, char *why, size_t size);
+extern int64_t run_check_time;  // of the last check, in nanoseconds
+
+// worker.c. Sweeps the points of a case that fall to worker `index`; in a process of its own.
+void worker_sweep(const sweep_case *sweep_of, sweep_injection injection, const sweep_choice *choice, uint32_t index,
+                  sweep_tally *tally);
+
+// isolation.c
+int isolation_inner(void);
+int isolation_outer(char **arguments);     // runs this program again, made steady; returns its exit status
+void isolation_enter(const char *folder);  // /dev/shm, `folder` and pids of one's own, where that is permitted
+extern int isolated;                       // whether it was
+void isolation_next_pid(pid_t pid);       // the pid that the next fork gets, where that can be chosen
+
+// processes.c
+char harness_state(pid_t pid);  // the letter of /proc/PID/stat; 0: no such process
+void harness_where(pid_t pid, char *text, size_t size);
+void harness_wake(uint32_t *word);
+void harness_wait(uint32_t *word, uint32_t while_it_is, int64_t nanoseconds);
+void harness_end_children(void);
+// How many entries a folder has, of those that begin with the prefix (NULL: any); *text is the first; removes them if
+// asked.
+int harness_look(const char *folder, const char *prefix, char *text, size_t size, int remove_it);
+
+// symbols.c
+void symbols_name(uintptr_t at, char *text, size_t size);
+void symbols_point(const sweep_trace *trace, uint32_t point, char *text, size_t size);
+int symbols_is_ours(uintptr_t at);
+
+#endif

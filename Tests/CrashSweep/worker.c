@@ -1,0 +1,167 @@
+// Sweeping the points of one case that fall to one worker.
+// SPDX-License-Identifier: Apache-2.0
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+enum { RECORDINGS = 4, REPEATS = 3 };
+
+static void tick(int number) { (void)number; }
+
+// Interrupts every wait of the tracer ten times a second, so that it can look at its deadline.
+static void start_ticks(void) {
+  struct sigaction action = {.sa_handler = tick};
+  sigaction(SIGALRM, &action, NULL);
+  struct itimerval each = {{0, 100000}, {0, 100000}};
+  setitimer(ITIMER_REAL, &each, NULL);
+}
+
+static void *take(size_t size) {
+  void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return memory == MAP_FAILED ? NULL : memory;
+}
+
+static int trace_new(sweep_trace *trace) {
+  trace->at = take((STEPS_MAX + 1) * sizeof *trace->at);
+  trace->anchor = take((STEPS_MAX + 1) * sizeof *trace->anchor);
+  trace->points = 0;
+  return trace->at && trace->anchor;
+}
+
+// An open table of the addresses met so far.
+static int met_before(uintptr_t *table, size_t mask, uintptr_t address) {
+  size_t slot = (address * UINT64_C(0x9e3779b97f4a7c15)) >> 20 & mask;
+  while (table[slot] && table[slot] != address) slot = (slot + 1) & mask;
+  int met = table[slot] == address;
+  table[slot] = address;
+  return met;
+}
+
+static int find_anchors(sweep_trace *trace) {
+  size_t slots = 4 * (size_t)STEPS_MAX;
+  uintptr_t *table = take(slots * sizeof *table);
+  if (!table) return 0;
+  uint32_t last = 0;
+  for (uint32_t i = 0; i <= trace->points; i++) {
+    if (!met_before(table, slots - 1, trace->at[i])) last = i;
+    trace->anchor[i] = last;
+  }
+  munmap(table, slots * sizeof *table);
+  return 1;
+}
+
+static uint32_t difference(const sweep_trace *one, const sweep_trace *two) {
+  uint32_t i = 0;
+  while (i < one->points && i < two->points && one->at[i] == two->at[i]) i++;
+  return i;
+}
+
+static sweep_verdict told(sweep_tally *tally, sweep_verdict verdict, uint32_t point, const char *text) {
+  tally->verdict = verdict;
+  tally->failed_at = point;
+  snprintf(tally->text, sizeof tally->text, "%s", text);
+  return verdict;
+}
+
+// Until two recordings in a row are the same. A peer that runs beside the operator may be quicker once; an operation
+// that depends on chance differs each time.
+static sweep_verdict record_twice(const sweep_case *of, sweep_trace *trace, sweep_tally *tally) {
+  sweep_trace other;
+  char why[2048] = "";
+  if (!trace_new(trace) || !trace_new(&other)) return told(tally, SWEEP_BROKEN, 0, "no memory for the recording");
+  sweep_verdict verdict = run_record(of, trace, why, sizeof why);
+  if (verdict) return told(tally, verdict, trace->points, why);
+  for (int turn = 1; turn < RECORDINGS; turn++) {
+    verdict = run_record(of, &other, why, sizeof why);
+    if (verdict) return told(tally, verdict, other.points, why);
+    uint32_t same = difference(trace, &other);
+    if (same == trace->points && trace->points == other.points)
+      return find_anchors(trace) ? SWEEP_OK : told(tally, SWEEP_BROKEN, 0, "no memory for the recording");
+    char one[128], two[128];
+    symbols_name(trace->at[same], one, sizeof one);
+    symbols_name(other.at[same], two, sizeof two);
+    snprintf(why, sizeof why, "%u and %u instructions; number %u is at %s, then at %s", trace->points, other.points,
+             same, one, two);
+    sweep_trace swap = *trace;
+    *trace = other, other = swap;
+  }
+  return told(tally, SWEEP_UNSTEADY, 0, why);
+}
+
+static uint64_t random_next(uint64_t *state) {
+  uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+  z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+  z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+  return z ^ (z >> 31);
+}
+
+// Marks the points to try: all; or a random one in each of `wanted` equal parts, both ends, and both sides of each
+// system call.
+static void choose(const sweep_case *of, const sweep_choice *choice, const sweep_trace *trace, uint8_t *marks) {
+  uint32_t count = trace->points + 1;
+  uint32_t wanted = choice->sample ? choice->sample : of->sample ? of->sample : SWEEP_SAMPLE;
+  if (wanted < of->minimum) wanted = of->minimum;
+  int whole = choice->all || wanted >= count || (!choice->sample && !of->sample && count <= SWEEP_WHOLE);
+  if (choice->at >= 0) {
+    if ((uint64_t)choice->at < count) marks[choice->at] = 1;
+    return;
+  }
+  if (whole) {
+    memset(marks, 1, count);
+    return;
+  }
+  uint64_t state = choice->seed;
+  for (const char *c = of->name; *c; c++) state = state * 31 + (unsigned char)*c;
+  for (uint32_t i = 0; i < wanted; i++) {
+    uint32_t from = (uint32_t)((uint64_t)count * i / wanted), to = (uint32_t)((uint64_t)count * (i + 1) / wanted);
+    marks[from + random_next(&state) % (to - from)] = 1;
+  }
+  marks[0] = marks[trace->points] = 1;
+  for (uint32_t i = 0; i < trace->points; i++)
+    if (stepper_is_system_call(trace->at[i])) marks[i] = marks[i + 1] = 1;
+}
+
+static sweep_verdict try_point(const sweep_case *of, sweep_injection injection, const sweep_trace *trace,
+                               uint32_t point, int plain, sweep_tally *tally) {
+  char why[2048] = "";
+  sweep_verdict verdict = SWEEP_UNSTEADY;
+  for (int turn = 0; turn < REPEATS && verdict == SWEEP_UNSTEADY; turn++)
+    verdict = run_point(of, injection, trace, point, plain, why, sizeof why);
+  if (!verdict) {
+    tally->tried++;
+    tally->before += sweep->outcome == SWEEP_BEFORE;
+    tally->after += sweep->outcome == SWEEP_AFTER;
+    tally->slow += run_check_time > 900000000;
+    return verdict;
+  }
+  char where[1024];
+  symbols_point(trace, point, where, sizeof where);
+  size_t used = strlen(why);
+  snprintf(why + used, sizeof why - used, "\n     %s", where);
+  return told(tally, verdict, point, why);
+}
+
+void worker_sweep(const sweep_case *of, sweep_injection injection, const sweep_choice *choice, uint32_t index,
+                  sweep_tally *tally) {
+  sweep_trace trace;
+  start_ticks();
+  if (record_twice(of, &trace, tally)) return;
+  tally->points = trace.points;
+  uint8_t *marks = take(STEPS_MAX + 1);
+  if (!marks) {
+    told(tally, SWEEP_BROKEN, 0, "no memory for the points");
+    return;
+  }
+  choose(of, choice, &trace, marks);
+  uint32_t number = 0;
+  for (uint32_t point = 0; point <= trace.points; point++) {
+    if (!marks[point] || number++ % choice->jobs != index) continue;
+    if (try_point(of, injection, &trace, point, choice->plain, tally)) return;
+  }
+  told(tally, SWEEP_OK, 0, "");
+}
