@@ -16,9 +16,9 @@
 
 #include "harness.h"
 
-extern const sweep_suite self_sweep;
+extern const sweep_suite self_sweep, region_sweep;
 
-static const sweep_suite *const suites[] = {&self_sweep};
+static const sweep_suite *const suites[] = {&self_sweep, &region_sweep};
 
 #define PREFIX "muster-sweep-"
 
@@ -35,7 +35,7 @@ static void interrupt(int number) { interrupted = number; }
 static int usage(void) {
   fputs(
       "usage: crash-sweep [options] [CASE...]\n"
-      "  CASE           a case, or the part of its name before the first `.` or `-`; none: all\n"
+      "  CASE           a case, or a module: the part of the names before the `.`; none: all\n"
       "  --case CASE    the same\n"
       "  --list         the cases: their names, injections, and least number of points\n"
       "  --all          every point of every case\n"
@@ -52,7 +52,7 @@ static int usage(void) {
 
 static int matches(const char *name, const char *wanted) {
   size_t length = strlen(wanted);
-  return !strncmp(name, wanted, length) && (!name[length] || name[length] == '.' || name[length] == '-');
+  return !strncmp(name, wanted, length) && (!name[length] || name[length] == '.');
 }
 
 static int is_wanted(const char *name, char **wanted, int count) {
