@@ -54,6 +54,9 @@ MUSTER_BEGIN_DECLS
 
 #define MUSTER_SEQLOCK_WORDS_MAX 4096u
 
+// The kind of its regions.
+#define MUSTER_SEQLOCK_KIND MUSTER_KIND('S', 'E', 'Q', 'L')
+
 // Bytes of a label, with the 0 at its end.
 #define MUSTER_SEQLOCK_LABEL_SIZE 32
 
@@ -191,27 +194,29 @@ muster_region *MUSTER_NULLABLE muster_seqlock_region(const muster_seqlock *MUSTE
 
 // ---- The fast paths, to be inlined. Each function above that reads or writes is one of these, out of line.
 
-// What a read needs: checked once when the handle was made, constant while it is open, for any number of threads.
+// Words from `latest` to the stamp of copy 0; each copy's words follow its stamp.
+#define MUSTER_SEQLOCK_COPIES 16
+
+// What a read needs: checked once when the handle was made, constant while it is open, for any number of threads. A loop that
+// reads a lot takes a copy into a local variable, so that it stays in registers: a read is then `count` + 2 loads.
 typedef struct muster_seqlock_reader {
   const uint64_t *MUSTER_NONNULL latest;
-  const uint64_t *MUSTER_NONNULL stamps[2];
-  const uint64_t *MUSTER_NONNULL copies[2];
+  uint32_t stride;  // words from one copy's stamp to the other's
   uint32_t words;
-  uint32_t reserved;
 } muster_seqlock_reader;
 
 // What a write needs. `newest` is this process's own copy of the words: change any of them, then commit.
 typedef struct muster_seqlock_writer {
   uint64_t *MUSTER_NONNULL latest;
   uint32_t *MUSTER_NONNULL waiting;
-  uint64_t *MUSTER_NONNULL stamps[2];
-  uint64_t *MUSTER_NONNULL copies[2];
   uint64_t *MUSTER_NULLABLE newest;
   const uint64_t *MUSTER_NONNULL process;  // the word that fork wipes
   uint64_t token;                          // its value while this handle has the claim in this process
   uint64_t sequence;                       // of the newest write
+  uint32_t stride;                         // as of a reader
   uint32_t words;
   uint32_t changed;  // the one word that the last write changed; UINT32_MAX: any
+  uint32_t reserved;
 } muster_seqlock_writer;
 
 // The views of a handle. The second is of use while the handle has the claim.
@@ -228,10 +233,11 @@ MUSTER_NONBLOCKING MUSTER_MUST_CHECK static inline int muster_seqlock_snapshot(
   if (first > reader->words || count > reader->words - first) return EINVAL;
   uint64_t number = __atomic_load_n(reader->latest, __ATOMIC_ACQUIRE);
   for (uint32_t attempt = 0; attempt < MUSTER_SEQLOCK_ATTEMPTS; attempt++) {
-    const uint64_t *from = reader->copies[number & 1] + first;
+    const uint64_t *stamp = reader->latest + MUSTER_SEQLOCK_COPIES + (number & 1) * reader->stride;
+    const uint64_t *from = stamp + 1 + first;
     for (uint32_t i = 0; i < count; i++) words[i] = __atomic_load_n(from + i, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    if (__builtin_expect(__atomic_load_n(reader->stamps[number & 1], __ATOMIC_RELAXED) == number, 1)) {
+    if (__builtin_expect(__atomic_load_n(stamp, __ATOMIC_RELAXED) == number, 1)) {
       if (sequence) *sequence = number;
       return 0;
     }
@@ -250,8 +256,8 @@ MUSTER_NONBLOCKING MUSTER_MUST_CHECK static inline int muster_seqlock_commit_wor
     muster_seqlock_writer *MUSTER_NONNULL writer, uint32_t changed) {
   if (__builtin_expect(__atomic_load_n(writer->process, __ATOMIC_RELAXED) != writer->token, 0)) return EPERM;
   uint64_t number = writer->sequence + 1;
-  uint64_t *stamp = writer->stamps[number & 1];
-  uint64_t *to = writer->copies[number & 1];
+  uint64_t *stamp = writer->latest + MUSTER_SEQLOCK_COPIES + (number & 1) * writer->stride;
+  uint64_t *to = stamp + 1;
   const uint64_t *from = writer->newest;
   uint32_t before = writer->changed;
   __atomic_store_n(stamp, ~number, __ATOMIC_RELEASE);

@@ -1,0 +1,27 @@
+// A seqlock's handle.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef MUSTER_INTERNAL_SEQLOCK_H
+#define MUSTER_INTERNAL_SEQLOCK_H
+
+#include "fork.h"
+#include "muster/group.h"
+#include "muster/seqlock.h"
+#include "seqlock_layout.h"
+
+struct muster_seqlock {
+  muster_seqlock_reader reader;
+  muster_seqlock_writer writer;
+  seqlock_state *state;
+  const char *labels;
+  muster_group *group;    // of one place, the claim
+  muster_region *region;  // opened by name, else NULL
+  fork_guard guard;
+  int read_only;          // nothing is ever stored in the shared memory
+  int claimed;
+  uint32_t thread;        // claimed: the thread that holds the claim
+};
+
+// The writer as the claim's place tells it: 0 and its pid; EOWNERDEAD and who died; ENOENT; EPERM, EBADMSG.
+int muster_seqlock_life(const muster_seqlock *seqlock, int32_t *pid);
+
+#endif
