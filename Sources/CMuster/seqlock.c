@@ -175,10 +175,14 @@ int muster_seqlock_open(const char *name, const muster_seqlock_options *options,
   if (options->mismatch) *options->mismatch = differs;
   if (status) return status;
   int read_only = (flags & MUSTER_REGION_READ_ONLY) != 0;
-  status = make_handle(muster_region_payload(region), muster_region_size(region), read_only, seqlock);
+  size_t size = muster_region_size(region);
+  status = make_handle(muster_region_payload(region), size, read_only, seqlock);
   if (status) return muster_region_close(region), status;
   (*seqlock)->region = region;
-  return 0;
+  if (size == muster_seqlock_size((*seqlock)->reader.words)) return 0;
+  (void)muster_seqlock_close(*seqlock);
+  *seqlock = NULL;
+  return EBADMSG;
 }
 
 // ---- The claim

@@ -72,9 +72,11 @@ static int poll_change(muster_seqlock *seqlock, uint64_t seen, int64_t slice, ui
     int life = muster_seqlock_life(seqlock, &pid);
     // After the look at the claim: a writer may have written last, then died.
     if ((*sequence = newest(seqlock)) != seen) return 0;
-    if (life && life != ENOENT) return life;
+    if (life && life != ENOENT && life != EOWNERDEAD) return life;
+    // Before the return at a death: the kernel has woken one sleeper, and it is in this poll that it wakes the others.
+    int status = seqlock->read_only ? 0 : muster_group_poll(seqlock->group, roster, set);
+    if (life == EOWNERDEAD) return life;
     if (seqlock->read_only) break;
-    int status = muster_group_poll(seqlock->group, roster, set);
     if (status == EAGAIN) add_latest(seqlock, seen, set);
     if (status) return status;
   }
