@@ -4,7 +4,7 @@
 if [ $quick = 1 ]; then
   trials_8=10 trials_64=3 asleep=1 batches=10 windows=50
 else
-  trials_8=60 trials_64=20 asleep=3 batches=100 windows=1000
+  trials_8=60 trials_64=20 asleep=3 batches=100 windows=2000
 fi
 
 figures_death() {
@@ -39,7 +39,7 @@ figures_seqlock() {
     figure seqlock.readers seqlock.readers rwlock.readers ns 0.1 "$name, two readers, beside pthread_rwlock_t"
   fi
   if wanted seqlock.writer; then
-    repeat take 'seqlock.p999 seqlock.median seqlock.write -' "$build/seqlock_reads" latency $windows
+    repeat take 'seqlock.p999 seqlock.median seqlock.write' "$build/seqlock_reads" latency $windows
     figure seqlock.writer seqlock.p999 seqlock.median ns 10 "$name under a writer at full speed, 99.9 % beside the median"
     figure seqlock.writer seqlock.write - ns - 'seqlock, a write of 64 bytes meanwhile'
   fi
