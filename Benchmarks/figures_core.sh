@@ -47,7 +47,7 @@ figures_seqlock() {
 
 figures_region() {
   wanted region.attach || return 0
-  repeat take 'attach.muster attach.hand' "$build/region_attach" $batches
+  repeat take 'attach.muster attach.hand' "$build/region_attach" ${batches}0
   figure region.attach attach.muster attach.hand ns 3 'region, attach and close, beside shm_open, mmap, munmap, close'
 }
 
