@@ -93,6 +93,8 @@ barrier_step muster_barrier_set_children(muster_barrier *barrier, uint32_t phase
   for (;;) {
     uint64_t root = step.before, next;
     uint32_t children = root_children(root) | bits;
+    // What a swap that failed was about to do is not told: another may have completed the phase with these very bits.
+    step.last = 0;
     if (root_phase(root) != phase || root_broken(root) || children == root_children(root)) return step;
     step.last = children == all;
     if (!step.last) {
