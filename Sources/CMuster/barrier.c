@@ -22,13 +22,17 @@ int muster_barrier_init(void *memory, size_t size, uint32_t parties, muster_on_d
   if ((uintptr_t)memory % MUSTER_BARRIER_ALIGNMENT || !fits(parties, on_death) || size < muster_barrier_size(parties))
     return EINVAL;
   barrier_shared *shared = memory;
-  memset(shared, 0, sizeof *shared);
-  shared->magic = BARRIER_MAGIC;
-  shared->version = BARRIER_VERSION;
+  // All but the constant line; that is written with the values it has when a barrier is renewed, so that a death in here leaves
+  // one that can be renewed again.
+  memset(&shared->root, 0, sizeof *shared - offsetof(barrier_shared, root));
+  shared->root = root_make(0, 0, 0, STATE_OPEN, 0, 0, (1u << BARRIER_HISTORY) - 1);
+  int status = muster_group_init(shared + 1, size - sizeof *shared, parties);
+  if (status) return status;
   shared->parties = parties;
   shared->on_death = on_death;
-  shared->root = root_make(0, 0, 0, STATE_OPEN, 0, 0, (1u << BARRIER_HISTORY) - 1);
-  return muster_group_init(shared + 1, size - sizeof *shared, parties);
+  shared->version = BARRIER_VERSION;
+  shared->magic = BARRIER_MAGIC;
+  return 0;
 }
 
 typedef struct joining {

@@ -28,16 +28,20 @@ int muster_group_init(void *memory, size_t size, uint32_t capacity) {
   group_place *places = (group_place *)(head + 1);
   uint32_t abi = muster_liveness_abi();
   if (!abi) return ENOTSUP;
-  memset(memory, 0, muster_group_size(capacity));
+  memset(places, 0, capacity * sizeof *places);
   for (uint32_t k = 0; k < capacity; k++) {
     int status = muster_liveness_init(&places[k].lock);
     if (status) return status;
   }
-  *head = (group_head){.magic = GROUP_MAGIC,
-                       .version = GROUP_VERSION,
-                       .capacity = capacity,
-                       .abi = abi,
-                       .pid_namespace = muster_pid_namespace()};
+  // Field by field, and what is to stay never otherwise in between: this also renews a group, and a death at any point
+  // must leave one that can be renewed again.
+  head->roster = 0;
+  memset(head->slots, 0, sizeof head->slots);
+  head->abi = abi;
+  head->pid_namespace = muster_pid_namespace();
+  head->capacity = capacity;
+  head->version = GROUP_VERSION;
+  head->magic = GROUP_MAGIC;
   return 0;
 }
 
@@ -112,8 +116,14 @@ int muster_group_open(const char *name, const muster_group_options *options, mus
 
 muster_member_state muster_group_life(const muster_group *group, uint32_t index) {
   group_place *place = &group->places[index];
-  uint32_t word = __atomic_load_n(muster_liveness_word(&place->lock), __ATOMIC_ACQUIRE);
-  uint32_t state = __atomic_load_n(&place->state, __ATOMIC_ACQUIRE);
+  const uint32_t *lock = muster_liveness_word(&place->lock);
+  uint32_t word = __atomic_load_n(lock, __ATOMIC_ACQUIRE), state, before;
+  // The two must have been so at one moment: no owner, then JOINED by one who came in between, would say dead of the living.
+  do {
+    before = word;
+    state = __atomic_load_n(&place->state, __ATOMIC_ACQUIRE);
+    word = __atomic_load_n(lock, __ATOMIC_ACQUIRE);
+  } while (word != before);
   if (muster_liveness_died(word)) return MUSTER_MEMBER_DEAD;
   if (state == PLACE_LEFT) return MUSTER_MEMBER_LEFT;
   if (muster_liveness_owner(word)) return MUSTER_MEMBER_ALIVE;
