@@ -18,21 +18,23 @@ static int fits(uint32_t parties, uint32_t on_death) {
   return muster_barrier_size(parties) != 0 && on_death <= MUSTER_ON_DEATH_AWAIT;
 }
 
+// Lays everything but the constant line, so that it can be done again by whoever finds that the one before died in it.
+static int lay(barrier_shared *shared, size_t size, uint32_t parties) {
+  memset((unsigned char *)shared + offsetof(barrier_shared, root), 0, sizeof *shared - offsetof(barrier_shared, root));
+  shared->root = root_make(0, 0, 0, STATE_OPEN, 0, 0, (1u << BARRIER_HISTORY) - 1);
+  return muster_group_init(shared + 1, size - sizeof *shared, parties);
+}
+
 int muster_barrier_init(void *memory, size_t size, uint32_t parties, muster_on_death on_death) {
   if ((uintptr_t)memory % MUSTER_BARRIER_ALIGNMENT || !fits(parties, on_death) || size < muster_barrier_size(parties))
     return EINVAL;
   barrier_shared *shared = memory;
-  // All but the constant line; that is written with the values it has when a barrier is renewed, so that a death in here leaves
-  // one that can be renewed again.
-  memset(&shared->root, 0, sizeof *shared - offsetof(barrier_shared, root));
-  shared->root = root_make(0, 0, 0, STATE_OPEN, 0, 0, (1u << BARRIER_HISTORY) - 1);
-  int status = muster_group_init(shared + 1, size - sizeof *shared, parties);
-  if (status) return status;
+  memset(shared, 0, sizeof *shared);
+  shared->magic = BARRIER_MAGIC;
+  shared->version = BARRIER_VERSION;
   shared->parties = parties;
   shared->on_death = on_death;
-  shared->version = BARRIER_VERSION;
-  shared->magic = BARRIER_MAGIC;
-  return 0;
+  return lay(shared, size, parties);
 }
 
 typedef struct joining {
@@ -120,7 +122,7 @@ static int renew(void *payload, size_t size, void *context) {
   (void)context;
   uint32_t parties, on_death;
   int status = check(payload, size, &parties, &on_death);
-  return status ? status : muster_barrier_init(payload, size, parties, (muster_on_death)on_death);
+  return status ? status : lay(payload, size, parties);
 }
 
 int muster_barrier_open(const char *name, const muster_barrier_options *options, muster_barrier **barrier) {

@@ -21,28 +21,29 @@ size_t muster_group_size(uint32_t capacity) {
   return sizeof(group_head) + capacity * sizeof(group_place);
 }
 
-int muster_group_init(void *memory, size_t size, uint32_t capacity) {
-  if ((uintptr_t)memory % MUSTER_GROUP_ALIGNMENT || muster_group_size(capacity) == 0 || size < muster_group_size(capacity))
-    return EINVAL;
-  group_head *head = memory;
+// Lays everything but what says that this is a group and of how many places, so that it can be done again by whoever finds that
+// the one before died in it.
+static int lay(group_head *head, uint32_t capacity, uint32_t abi) {
   group_place *places = (group_place *)(head + 1);
-  uint32_t abi = muster_liveness_abi();
-  if (!abi) return ENOTSUP;
+  memset((unsigned char *)head + offsetof(group_head, roster), 0, sizeof *head - offsetof(group_head, roster));
   memset(places, 0, capacity * sizeof *places);
   for (uint32_t k = 0; k < capacity; k++) {
     int status = muster_liveness_init(&places[k].lock);
     if (status) return status;
   }
-  // Field by field, and what is to stay never otherwise in between: this also renews a group, and a death at any point
-  // must leave one that can be renewed again.
-  head->roster = 0;
-  memset(head->slots, 0, sizeof head->slots);
   head->abi = abi;
   head->pid_namespace = muster_pid_namespace();
-  head->capacity = capacity;
-  head->version = GROUP_VERSION;
-  head->magic = GROUP_MAGIC;
   return 0;
+}
+
+int muster_group_init(void *memory, size_t size, uint32_t capacity) {
+  if ((uintptr_t)memory % MUSTER_GROUP_ALIGNMENT || muster_group_size(capacity) == 0 || size < muster_group_size(capacity))
+    return EINVAL;
+  group_head *head = memory;
+  uint32_t abi = muster_liveness_abi();
+  if (!abi) return ENOTSUP;
+  *head = (group_head){.magic = GROUP_MAGIC, .version = GROUP_VERSION, .capacity = capacity};
+  return lay(head, capacity, abi);
 }
 
 int muster_group_attach(void *memory, size_t size, muster_group **group) {
@@ -73,13 +74,13 @@ static int fill(void *payload, size_t size, void *context) {
   return muster_group_init(payload, size, *(uint32_t *)context);
 }
 
-// Nobody holds the region, so nobody sleeps and no lock has a living owner: all is laid anew.
+// Nobody holds the region, so nobody sleeps and no lock has a living owner: all is laid anew, but for what this itself goes by.
 static int renew(void *payload, size_t size, void *context) {
   (void)context;
   group_head *head = payload;
-  uint32_t capacity = head->capacity;
+  uint32_t capacity = head->capacity, abi = muster_liveness_abi();
   if (head->magic != GROUP_MAGIC || muster_group_size(capacity) != size) return EBADMSG;
-  return muster_group_init(payload, size, capacity);
+  return abi ? lay(head, capacity, abi) : ENOTSUP;
 }
 
 uint32_t muster_group_region_flags(uint32_t flags) {
@@ -116,14 +117,8 @@ int muster_group_open(const char *name, const muster_group_options *options, mus
 
 muster_member_state muster_group_life(const muster_group *group, uint32_t index) {
   group_place *place = &group->places[index];
-  const uint32_t *lock = muster_liveness_word(&place->lock);
-  uint32_t word = __atomic_load_n(lock, __ATOMIC_ACQUIRE), state, before;
-  // The two must have been so at one moment: no owner, then JOINED by one who came in between, would say dead of the living.
-  do {
-    before = word;
-    state = __atomic_load_n(&place->state, __ATOMIC_ACQUIRE);
-    word = __atomic_load_n(lock, __ATOMIC_ACQUIRE);
-  } while (word != before);
+  uint32_t word = __atomic_load_n(muster_liveness_word(&place->lock), __ATOMIC_ACQUIRE);
+  uint32_t state = __atomic_load_n(&place->state, __ATOMIC_ACQUIRE);
   if (muster_liveness_died(word)) return MUSTER_MEMBER_DEAD;
   if (state == PLACE_LEFT) return MUSTER_MEMBER_LEFT;
   if (muster_liveness_owner(word)) return MUSTER_MEMBER_ALIVE;

@@ -145,6 +145,12 @@ package struct Board: @unchecked Sendable {
     (1...parties).count { slot($0, .supervisor).pointee.load(ordering: .acquiring) != 0 }
   }
 
+  /// The process that starts workers in this place, if any has taken it.
+  package func supervisor(worker: Int) -> Int32? {
+    let holder = slot(worker, .supervisor).pointee.load(ordering: .acquiring)
+    return holder == 0 ? nil : Int32(truncatingIfNeeded: holder)
+  }
+
   /// No worker will come in this place any more.
   package func giveUp(worker: Int) {
     slot(worker, .isGone).pointee.store(1, ordering: .releasing)

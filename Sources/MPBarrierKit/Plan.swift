@@ -14,7 +14,7 @@ package struct Plan: Equatable, Sendable {
 
   package static let partiesLimit = 256
   /// The board keeps every round's times; this is the most memory that it may take.
-  package static let boardLimit = 256 << 20
+  package static let boardLimit = 64 << 20
 
   package init(
     name: String, parties: Int, rounds: Int = 5, kind: BarrierKind = .robust, onDeath: DeathPolicy = .break,

@@ -93,10 +93,17 @@ package struct Round: Equatable, Sendable {
     return last - first
   }
 
-  /// From a death, or a deadline that passed, to the last who was told.
+  /// How long it took until the last was told of a death, or of a deadline that passed: counted from then, or from its own
+  /// arrival where that came later.
   package var noticeTime: Int64? {
-    guard let last = told.compactMap(\.left).max() else { return nil }
-    let cause = lanes.compactMap(\.died).max() ?? told.filter { $0.outcome == .timedOut }.compactMap(\.left).min()
-    return cause.map { max(0, last - $0) }
+    let firstDeath = lanes.compactMap(\.died).min()
+    let deadline = told.filter { $0.outcome == .timedOut }.compactMap(\.left).min()
+    return told.compactMap { lane in
+      let culprit = lanes.first { $0.worker == lane.culprit }?.died
+      guard let cause = lane.outcome == .death ? culprit ?? firstDeath : deadline, let left = lane.left else {
+        return nil
+      }
+      return max(0, left - max(cause, lane.arrived ?? cause))
+    }.max()
   }
 }

@@ -32,7 +32,7 @@ package struct RoundDrawing {
   private func note(_ round: Round, now: Int64?) -> String {
     if round.isBroken {
       guard let notice = round.noticeTime else { return "broken" }
-      return "broken; the last was told after \(time(notice))"
+      return "broken; all were told within \(time(notice))"
     }
     if now == nil, let begin = round.begin, let end = round.met.compactMap(\.left).max() {
       guard let skew = round.skew, round.met.count > 1 else { return time(end - begin) }
@@ -107,7 +107,7 @@ package struct RoundDrawing {
       canvas.fill(scale.column(from), scale.column(workEnd), with: .work, over: .death)
       if lane.arrived == nil, let stopped = lane.stopped { canvas.put(.stop, at: scale.column(stopped)) }
       if let arrived = lane.arrived {
-        let waitEnd = lane.left.map { _ in scale.columns } ?? scale.column(stand) + 1
+        let waitEnd = lane.outcome == .met ? scale.columns : scale.column(stand) + (lane.left == nil ? 1 : 0)
         canvas.fill(max(scale.column(arrived), scale.column(from)), waitEnd, with: .wait, over: .death)
         // Who came last did work, up to the column in which all leave.
         if scale.column(arrived) == scale.columns - 1, lane.left != nil {
@@ -115,7 +115,10 @@ package struct RoundDrawing {
         }
       }
     }
-    if lane.left != nil { canvas.put(lane.outcome == .met ? .release : .told, at: scale.columns) }
+    if let left = lane.left {
+      // All leave in one column, whatever microseconds lie between them; who is told of a death is told at once.
+      canvas.put(lane.outcome == .met ? .release : .told, at: lane.outcome == .met ? scale.columns : scale.column(left))
+    }
     return (canvas.text(glyphs: terminal.isUnicode ? Cell.unicode : Cell.ascii, paint: paint), canvas.used)
   }
 

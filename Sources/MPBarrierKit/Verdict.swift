@@ -78,15 +78,31 @@ private struct Judge {
 
   private func place(_ round: Int) -> String { round == 0 ? "at the roll call" : "in round \(round)" }
 
-  private func told(_ death: (round: Int, lane: Lane)) -> String {
-    "worker \(death.lane.worker) \(death.lane.deathWasAsked ? "was killed" : "died") \(place(death.round))"
+  /// `worker 2 was killed in round 3`, `workers 1 and 4 died in round 2 and worker 3 was killed in round 4`; the first three of
+  /// such groups.
+  private var deathsText: String {
+    var groups: [(round: Int, asked: Bool, workers: [Int])] = []
+    for death in deaths {
+      if let last = groups.indices.last, groups[last].round == death.round,
+        groups[last].asked == death.lane.deathWasAsked
+      {
+        groups[last].workers.append(death.lane.worker)
+      } else {
+        groups.append((death.round, death.lane.deathWasAsked, [death.lane.worker]))
+      }
+    }
+    let texts = groups.prefix(3).map { group in
+      let verb = group.asked ? (group.workers.count == 1 ? "was killed" : "were killed") : "died"
+      return "\(names(group.workers)) \(verb) \(place(group.round))"
+    }
+    return texts.joined(separator: " and ") + (groups.count > 3 ? " and more later" : "")
   }
 
-  /// `worker 2 was killed in round 3 and worker 1 died in round 4`; the first few where many died.
-  private var deathsText: String {
-    let texts = deaths.prefix(3).map(told)
-    let more = deaths.count > 3 ? [count(deaths.count - 3, "more death")] : []
-    return (texts + more).joined(separator: " and ")
+  /// `worker 2`, `workers 1, 2 and 4`; the first eight.
+  private func names(_ workers: [Int]) -> String {
+    guard workers.count > 1, let last = workers.last else { return "worker \(workers.first ?? 0)" }
+    guard workers.count <= 8 else { return count(workers.count, "worker") }
+    return "workers " + workers.dropLast().map(String.init).joined(separator: ", ") + " and \(last)"
   }
 
   private var allDeathsAsked: Bool { deaths.allSatisfy(\.lane.deathWasAsked) }
@@ -110,7 +126,6 @@ private struct Judge {
   }
 
   private func broken(_ round: Round) -> Verdict {
-    let others = count(round.told.count, "other")
     let notice = round.noticeTime.map { " within \(time($0))" } ?? ""
     let isTimeout = round.told.contains { $0.outcome == .timedOut }
     if let failed = round.told.first(where: { $0.outcome == .failed }) {
@@ -118,8 +133,9 @@ private struct Judge {
     }
     if isTimeout { return timedOut(round) }
     if round.told.contains(where: { $0.outcome == .death }) {
-      let who = deaths.isEmpty ? "a worker died \(place(round.number))" : deathsText
-      let line = "\(who): the barrier broke and the \(others) \(round.told.count == 1 ? "was" : "were") told\(notice)"
+      let culprit = round.told.compactMap(\.culprit).first.map { "worker \($0)" } ?? "a worker"
+      let who = deaths.isEmpty ? "\(culprit) died \(place(round.number))" : deathsText
+      let line = "\(who): the barrier broke and \(others(round)) told\(notice)"
       let isAsked = !deaths.isEmpty && allDeathsAsked
       return Verdict(isAsked ? .ended : .broken, line, status: isAsked ? 0 : 1)
     }
@@ -140,12 +156,25 @@ private struct Judge {
       missing.isEmpty ? "somebody" : !stopped.isEmpty && stopped.count == missing.count ? "\(names), stopped," : names
     let line =
       "\(fate) did not arrive in round \(round.number) within \(time(plan.deadline)): "
-      + "the barrier broke and the \(count(round.told.count, "other")) \(round.told.count == 1 ? "was" : "were") told"
+      + "the barrier broke and \(others(round)) told"
     let isAsked = !stopped.isEmpty && missing.allSatisfy { $0.stopped != nil || $0.deathWasAsked }
     return Verdict(isAsked ? .ended : .broken, line, status: isAsked ? 0 : 1)
   }
 
+  private func absent(_ rollCall: Round) -> Verdict {
+    let missing = rollCall.lanes.filter { $0.arrived == nil }.count
+    let workers = count(plan.parties, "worker")
+    return Verdict(
+      .broken, "\(missing) of \(workers) did not come within \(time(plan.rollCallDeadline))", status: 1)
+  }
+
+  /// `the other was`, `the 3 others were`.
+  private func others(_ round: Round) -> String {
+    round.told.count == 1 ? "the other was" : "the \(round.told.count) others were"
+  }
+
   private func hung() -> Verdict {
+    if let last = rounds.last, last.number == 0 { return absent(last) }
     let waiting = rounds.last?.lanes.filter { $0.arrived != nil && $0.left == nil }.count ?? 0
     let ended = "\(count(waiting, "worker")) hung until ended after \(time(plan.deadline))"
     let causes = [deaths.isEmpty ? nil : deathsText, stopsText].compactMap { $0 }

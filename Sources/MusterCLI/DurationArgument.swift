@@ -17,6 +17,14 @@ package struct DurationArgument: Hashable, Sendable, ExpressibleByArgument, Cust
     self.duration = duration
   }
 
+  /// As `init(argument:)`, with an error that says how it is to be typed.
+  package init(typed text: String) throws {
+    guard let duration = Self.parse(text) else {
+      throw ValidationError("give it with its unit, such as 30s, 250ms or 2m")
+    }
+    self.duration = duration
+  }
+
   /// Nanoseconds, cut at what 64 bits hold (292 years).
   package var nanoseconds: Int64 { duration.wholeNanoseconds }
 

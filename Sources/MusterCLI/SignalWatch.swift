@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import CMusterCLI
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -7,12 +9,12 @@
 
 /// The signals by which a person or the system asks a command to end: SIGINT, SIGTERM, SIGHUP.
 ///
-/// `begin` blocks them before the process has a second thread, so that every later thread inherits that; one thread of its
-/// own takes them in with sigwaitinfo(2). No handler runs anywhere, and programs that are started get a clean mask.
-package enum SignalWatch {
+/// A handler in C passes them on through a pipe. Blocking them and waiting with sigwait(2) would not do: libraries start
+/// threads that unblock them.
+package struct SignalWatch: Sendable {
   package struct Received: Sendable, Equatable {
     package var number: Int32
-    /// Sent by the terminal's driver (Ctrl-C), which sends it to the whole foreground group, or by a process to this one.
+    /// Sent by the terminal's driver (Ctrl-C), which sends it to the whole foreground group; else by a process to this one.
     package var isFromTerminal: Bool
 
     package var name: String {
@@ -25,35 +27,23 @@ package enum SignalWatch {
     }
   }
 
-  private static func watched() -> sigset_t {
-    var set = sigset_t()
-    sigemptyset(&set)
-    for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&set, number) }
-    return set
+  private let descriptor: Int32
+
+  /// From here on the signals don't end this process. Once in a process.
+  package init() throws(CommandFailure) {
+    var descriptor: Int32 = -1
+    let failure = muster_cli_watch_signals(&descriptor)
+    guard failure == 0 else { throw CommandFailure("no pipe for signals: \(String(cString: strerror(failure)))") }
+    self.descriptor = descriptor
   }
 
-  /// Call first in `main`. A signal that the parent has this process ignore (SIGHUP under nohup) stays ignored.
-  package static func begin() {
-    var set = watched()
-    pthread_sigmask(SIG_BLOCK, &set, nil)
-  }
-
-  /// Undoes `begin` for the calling thread: a worker, which holds nothing that needs tidying, dies of them.
-  package static func end() {
-    var set = watched()
-    pthread_sigmask(SIG_UNBLOCK, &set, nil)
-  }
-
-  /// The signals as they come.
-  package static func stream() -> AsyncStream<Received> {
+  /// The signals as they come; for one reader.
+  package func stream() -> AsyncStream<Received> {
     AsyncStream { continuation in
       startThread {
-        var set = watched()
-        while true {
-          var info = siginfo_t()
-          let number = sigwaitinfo(&set, &info)
-          guard number > 0 else { continue }
-          continuation.yield(Received(number: number, isFromTerminal: info.si_code > 0))
+        var signal = muster_cli_signal()
+        while muster_cli_next_signal(descriptor, &signal) == 0 {
+          continuation.yield(Received(number: signal.number, isFromTerminal: signal.from_terminal != 0))
         }
       }
     }
@@ -62,11 +52,14 @@ package enum SignalWatch {
   /// Ends this process by the signal, so that a shell sees what it would have seen without the tidying.
   package static func die(of number: Int32) -> Never {
     _ = signal(number, SIG_DFL)
-    var set = watched()
     raise(number)
-    pthread_sigmask(SIG_UNBLOCK, &set, nil)
     exit(128 + number)
   }
+}
+
+/// Ties this process's life to that of the one that started it, which is to be `parent`. False: that one is gone already.
+package func dieWithParent(_ parent: Int32) -> Bool {
+  muster_cli_die_with_parent(parent) == 0
 }
 
 /// Starts a thread that nobody joins, for calls that block.

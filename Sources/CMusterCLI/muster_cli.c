@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "muster_cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+static int signal_pipe[2] = {-1, -1};
+
+int muster_cli_die_with_parent(pid_t parent) {
+  if (prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL, 0UL, 0UL, 0UL) != 0) return errno;
+  return getppid() == parent ? 0 : ESRCH;
+}
+
+// The pipe doesn't block: a person who presses Ctrl-C ten thousand times is heard the first thousand.
+static void pass_on(int number, siginfo_t *info, void *context) {
+  (void)context;
+  int saved = errno;
+  muster_cli_signal signal = {.number = number, .from_terminal = info->si_code > 0};
+  ssize_t written = write(signal_pipe[1], &signal, sizeof signal);
+  (void)written;
+  errno = saved;
+}
+
+int muster_cli_watch_signals(int *descriptor) {
+  static const int watched[] = {SIGINT, SIGTERM, SIGHUP};
+  if (pipe2(signal_pipe, O_CLOEXEC) != 0) return errno;
+  if (fcntl(signal_pipe[1], F_SETFL, O_NONBLOCK) != 0) return errno;
+  for (size_t k = 0; k < sizeof watched / sizeof watched[0]; k++) {
+    struct sigaction old, new;
+    if (sigaction(watched[k], NULL, &old) != 0) return errno;
+    if (old.sa_handler == SIG_IGN) continue;
+    memset(&new, 0, sizeof new);
+    new.sa_sigaction = pass_on;
+    new.sa_flags = SA_SIGINFO | SA_RESTART;
+    sigfillset(&new.sa_mask);
+    if (sigaction(watched[k], &new, NULL) != 0) return errno;
+  }
+  *descriptor = signal_pipe[0];
+  return 0;
+}
+
+int muster_cli_next_signal(int descriptor, muster_cli_signal *signal) {
+  for (;;) {
+    ssize_t count = read(descriptor, signal, sizeof *signal);
+    if (count == (ssize_t)sizeof *signal) return 0;
+    if (count >= 0) return EPIPE;
+    if (errno != EINTR) return errno;
+  }
+}
