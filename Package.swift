@@ -13,10 +13,12 @@ let swiftSettings: [SwiftSetting] = [
 let package = Package(
   name: "muster",
   products: [
-    .library(name: "CMuster", targets: ["CMuster"])
+    .library(name: "CMuster", targets: ["CMuster"]),
+    .executable(name: "mpbarrier", targets: ["mpbarrier"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-system.git", from: "1.5.0"),
     .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.2", traits: []),
   ],
   targets: [
@@ -31,15 +33,18 @@ let package = Package(
       cSettings: [.define("_GNU_SOURCE")]),
     .target(name: "CMusterCLI", cSettings: [.define("_GNU_SOURCE")]),
     .target(
-      name: "MusterCLI", dependencies: [.product(name: "ArgumentParser", package: "swift-argument-parser")],
+      name: "MusterCLI",
+      dependencies: ["CMusterCLI", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: swiftSettings),
     .target(
       name: "MPBarrierKit",
       dependencies: [
-        "CMusterCLI", "MusterCLI",
+        "CMuster", "MusterCLI",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Subprocess", package: "swift-subprocess"),
+        .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),
+    .executableTarget(name: "mpbarrier", dependencies: ["MPBarrierKit"], swiftSettings: swiftSettings),
     .testTarget(
       name: "MusterCLITests", dependencies: ["MusterCLI", "MPBarrierKit"], swiftSettings: swiftSettings),
   ],

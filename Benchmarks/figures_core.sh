@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
 if [ $quick = 1 ]; then
-  trials_8=10 trials_64=3 asleep=1 batches=10
+  trials_8=10 trials_64=3 asleep=1 batches=10 windows=50
 else
-  trials_8=60 trials_64=20 asleep=3 batches=100
+  trials_8=60 trials_64=20 asleep=3 batches=100 windows=2000
 fi
 
 figures_death() {
@@ -22,6 +22,29 @@ figures_death() {
   done
 }
 
+round_of_readers() {
+  take seqlock.readers "$build/seqlock_reads" readers seqlock $ms
+  take rwlock.readers "$build/seqlock_reads" readers rwlock $ms
+}
+
+figures_seqlock() {
+  name='seqlock, a snapshot of 64 bytes'
+  if wanted seqlock.alone; then
+    repeat take 'seqlock.inlined loads seqlock.called' "$build/seqlock_reads" alone $batches
+    figure seqlock.alone seqlock.inlined loads ns 1.3 "$name, beside as many relaxed loads"
+    figure seqlock.alone seqlock.called loads ns - "$name by the library's function, beside the loads"
+  fi
+  if wanted seqlock.readers; then
+    repeat round_of_readers
+    figure seqlock.readers seqlock.readers rwlock.readers ns 0.1 "$name, two readers, beside pthread_rwlock_t"
+  fi
+  if wanted seqlock.writer; then
+    repeat take 'seqlock.p999 seqlock.median seqlock.write' "$build/seqlock_reads" latency $windows
+    figure seqlock.writer seqlock.p999 seqlock.median ns 10 "$name under a writer at full speed, 99.9 % beside the median"
+    figure seqlock.writer seqlock.write - ns - 'seqlock, a write of 64 bytes meanwhile'
+  fi
+}
+
 figures_region() {
   wanted region.attach || return 0
   repeat take 'attach.muster attach.hand' "$build/region_attach" $batches
@@ -30,5 +53,6 @@ figures_region() {
 
 figures_core() {
   figures_death
+  figures_seqlock
   figures_region
 }

@@ -205,7 +205,7 @@ static void expecting_check(void) {
   newcomer_uses_all(0);
 }
 
-// ---- Renewal by the first who comes after all have gone. Who stops in it holds the region exclusively, and others are told EBUSY.
+// ---- Renewal by the first who comes after all have gone. Who stops in it holds the region, and others are told EBUSY.
 
 static int renew_operate(void) { return open_renewing(named(), &mine); }
 
@@ -223,7 +223,7 @@ static void renew_meanwhile(void) {
   muster_region_info info;
   SWEEP_STATUS(muster_region_inspect(named(), 0, &info), 0);
   // While it is held by one who has stopped, each attempt takes MUSTER_REGION_PATIENCE: now and then will do.
-  if (!info.held || sweep->point % 50 == 0) {
+  if (!info.held || sweep->point % 200 == 0) {
     int status = sweep_reap(sweep_peer(newcomer_renews, 0));
     SWEEP_CHECK(status == 0 || (info.held && status == EBUSY));
   }
@@ -245,7 +245,7 @@ static int force_operate(void) { return muster_region_remove(named(), MUSTER_REG
 static void remove_meanwhile(void) {
   muster_region_info info;
   int status = muster_region_inspect(named(), 0, &info);
-  if (status == ENOENT || !info.held || sweep->point % 50 == 0) {
+  if (status == ENOENT || !info.held || sweep->point % 200 == 0) {
     // Stays attached, so the remover either was first, or has to let be.
     status = open_flags(named(), MUSTER_REGION_OPEN, &ours);
     SWEEP_CHECK(status == 0 || (info.held && status == EBUSY));

@@ -1,6 +1,5 @@
 // Runs the crash sweep: crash-sweep [--list] [--all | --sample N] [--seed S] [--jobs J] [--crash | --stall] [CASE...]
 // SPDX-License-Identifier: Apache-2.0
-#include <alloca.h>
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,9 +15,9 @@
 
 #include "harness.h"
 
-extern const sweep_suite self_sweep, region_sweep;
+extern const sweep_suite self_sweep, region_sweep, group_sweep;
 
-static const sweep_suite *const suites[] = {&self_sweep, &region_sweep};
+static const sweep_suite *const suites[] = {&self_sweep, &region_sweep, &group_sweep};
 
 #define PREFIX "muster-sweep-"
 
@@ -77,10 +76,6 @@ static void worker(const sweep_case *of, sweep_injection injection, const sweep_
     snprintf(sweep->folder, sizeof sweep->folder, "%s/%d", folder, (int)getpid());
     if (mkdir(sweep->folder, 0700)) _exit(2);
   }
-  // The stack's depth depends on the arguments and the environment; the steps of libc's vector functions depend on the
-  // last bits of addresses.
-  volatile char *filler = alloca(((uintptr_t)__builtin_frame_address(0) & 0xffff) + 1);
-  filler[0] = 0;
   worker_sweep(of, injection, choice, index, tally);
   _exit(0);
 }

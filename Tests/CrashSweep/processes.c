@@ -40,7 +40,10 @@ static ssize_t read_proc(pid_t pid, const char *file, char *text, size_t size) {
 
 char harness_state(pid_t pid) {
   char text[512];
-  if (read_proc(pid, "stat", text, sizeof text) <= 0) return 0;
+  char path[64];
+  // Not /proc/PID/stat, which for the operator is a fixed text: isolation.c.
+  snprintf(path, sizeof path, "task/%d/stat", (int)pid);
+  if (read_proc(pid, path, text, sizeof text) <= 0) return 0;
   const char *end = strrchr(text, ')');
   return end && end[1] == ' ' ? end[2] : 0;
 }

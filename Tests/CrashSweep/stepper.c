@@ -138,6 +138,7 @@ sweep_verdict stepper_start(pid_t pid, uintptr_t entry, uintptr_t *back) {
   }
   if (WSTOPSIG(status) != SIGSTOP) return fail(SWEEP_DIES, pid, "a signal came before the operation");
   ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_EXITKILL);
+  isolation_fix_stat(pid);
   sweep_verdict verdict = run_to_address(pid, entry, 0);
   if (!verdict) *back = return_address(pid);
   return verdict;

@@ -120,7 +120,7 @@ static int await_end(pid_t pid) {
   return ended;
 }
 
-int sweep_reap(pid_t peer) {
+static int reap(pid_t peer) {
   if (!await_end(peer)) {
     char where[512];
     harness_where(peer, where, sizeof where);
@@ -129,11 +129,20 @@ int sweep_reap(pid_t peer) {
   int status = 0;
   while (waitpid(peer, &status, 0) < 0 && errno == EINTR) {
   }
-  if (WIFEXITED(status)) {
-    if (WEXITSTATUS(status) == FAILED_STATUS) _exit(FAILED_STATUS);
-    return WEXITSTATUS(status);
-  }
-  sweep_fail(__FILE__, __LINE__, "a peer died by signal %d", WTERMSIG(status));
+  if (WIFEXITED(status) && WEXITSTATUS(status) == FAILED_STATUS) _exit(FAILED_STATUS);
+  return status;
+}
+
+int sweep_reap(pid_t peer) {
+  int status = reap(peer);
+  if (!WIFEXITED(status)) sweep_fail(__FILE__, __LINE__, "a peer died by signal %d", WTERMSIG(status));
+  return WEXITSTATUS(status);
+}
+
+void sweep_reap_killed(pid_t peer) {
+  int status = reap(peer);
+  if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+    sweep_fail(__FILE__, __LINE__, "a peer that is to be killed ended with wait status 0x%x", (unsigned)status);
 }
 
 void sweep_newcomer(int (*body)(int), int number) {
@@ -142,7 +151,7 @@ void sweep_newcomer(int (*body)(int), int number) {
 }
 
 void sweep_settle(pid_t pid) {
-  while (harness_state(pid) != 'S') {
+  for (char state; (state = harness_state(pid)) != 'S' && state != 'Z' && state != 0;) {
     if (sweep_now() > sweep_deadline()) hangs(__LINE__, "process %d does not go to sleep", (int)pid);
     sweep_pause(50000);
   }
@@ -151,6 +160,15 @@ void sweep_settle(pid_t pid) {
 int sweep_operator_dead(void) {
   char state = harness_state(sweep->operator_pid);
   return state == 0 || state == 'Z' || state == 'X';
+}
+
+static int others_may_act(void) {
+  return __atomic_load_n(&sweep->returned, __ATOMIC_ACQUIRE) || sweep_operator_dead() ||
+         __atomic_load_n(&sweep->command, __ATOMIC_ACQUIRE) >= COMMAND_MEANWHILE;
+}
+
+void sweep_operator_done(void) {
+  while (!__atomic_load_n(&sweep->operator_pid, __ATOMIC_ACQUIRE) || !others_may_act()) sweep_pause(100000);
 }
 
 int sweep_operator_asleep(void) {
@@ -162,8 +180,7 @@ int sweep_operator_asleep(void) {
         sweep_pause(500000);
         if (harness_state(operator_pid) == 'S' && !__atomic_load_n(&sweep->returned, __ATOMIC_ACQUIRE)) return 1;
       }
-      if (__atomic_load_n(&sweep->returned, __ATOMIC_ACQUIRE) || sweep_operator_dead()) return 0;
-      if (__atomic_load_n(&sweep->command, __ATOMIC_ACQUIRE) >= COMMAND_MEANWHILE) return 0;
+      if (others_may_act()) return 0;
     }
     sweep_pause(100000);
   }

@@ -131,17 +131,23 @@ int64_t sweep_now(void);
 void sweep_pause(int64_t nanoseconds);
 
 // Processes of the survivor's: forks one that ends with what `body` returns; waits, by the deadline, for its end and
-// gives its exit status (death by a signal fails the run). A newcomer is both at once, and must return 0.
+// gives its exit status (death by a signal fails the run), or demands that it ended by SIGKILL. A newcomer is forked
+// and reaped, and must return 0.
 pid_t sweep_peer(int (*body)(int number), int number);
 int sweep_reap(pid_t peer);
+void sweep_reap_killed(pid_t peer);
 void sweep_newcomer(int (*body)(int number), int number);
 
-// Waits, by the deadline, until a process sleeps in the kernel.
+// Waits, by the deadline, until a process sleeps in the kernel, or has ended.
 void sweep_settle(pid_t pid);
 
 // For peers of an operator that has to fall asleep before they act: waits until it sleeps in a system call. Returns 1
 // then; 0 when it has returned, or died, or is stopped with others at work (`meanwhile` has begun).
 int sweep_operator_asleep(void);
+
+// For peers whose further doings would cross the operator's: waits until it has returned, or died, or `meanwhile` has
+// begun.
+void sweep_operator_done(void);
 
 // Whether the operator is dead by now (and not just stopped).
 int sweep_operator_dead(void);

@@ -49,20 +49,20 @@ struct RoundDrawingTests {
       ])
   }
 
-  @Test("The one killed, and the others told, in one column too")
+  @Test("The one killed, and the others told: at once who waits, on arriving who still works")
   func broken() {
     var dead = lane(2, 0)
     dead.died = at(20)
     dead.deathWasAsked = true
     dead.isGone = true
     let round = Round(
-      number: 3, lanes: [lane(1, 0, 10, 20, .death, culprit: 2), dead, lane(3, 0, 30, 30, .death, culprit: 2)])
+      number: 3, lanes: [lane(1, 0, 10, 21, .death, culprit: 2), dead, lane(3, 0, 30, 32, .death, culprit: 2)])
     #expect(
       RoundDrawing(terminal: utf8, workers: 3, rounds: 5).lines(round) == [
-        "round 3 of 5   broken; the last was told after 10 ms",
-        "worker 1 ━━━━━━━━━━━░░░░░░░░░░░░░░░░░░░░░░░╳  told: 2 died",
-        "worker 2 ━━━━━━━━━━━━━━━━━━━━━━✗              killed",
-        "worker 3 ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╳  told: 2 died",
+        "round 3 of 5   broken; all were told within 2 ms",
+        "worker 1 ━━━━━━━━━━░░░░░░░░░░░░╳              told: 2 died",
+        "worker 2 ━━━━━━━━━━━━━━━━━━━━━✗               killed",
+        "worker 3 ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━░░╳   told: 2 died",
       ])
   }
 
@@ -198,7 +198,7 @@ struct SummaryTests {
     #expect(
       asked
         == Verdict(
-          .ended, "worker 2 was killed in round 2: the barrier broke and the 2 others were told within 10 ms", status: 0
+          .ended, "worker 2 was killed in round 2: the barrier broke and the 2 others were told within 1 ms", status: 0
         ))
     let unasked = Verdict.judge(
       plan(), rounds: [whole(0), whole(1), killed(2, asked: false)], ending: .ended, terminal: utf8)
