@@ -19,7 +19,8 @@ struct muster_alive {
   char path[];
 };
 
-// What each call puts back: errno, and whether the thread may be cancelled (in the midst of it, it would lose descriptors).
+// What each call puts back: errno, and whether the thread may be cancelled (in the midst of it, it would lose
+// descriptors).
 typedef struct caller {
   int error;
   int cancellable;
@@ -99,8 +100,8 @@ int muster_alive_acquire(const char *path, uint32_t mode, muster_deadline deadli
   return status;
 }
 
-// In a child the descriptors are closed already, unless it was made past the handlers of fork: then its copies are closed here, and the
-// handle, which stands in a list whose mutex may be locked for ever, is left where it is.
+// In a child the descriptors are closed already, unless it was made past the handlers of fork: then its copies are
+// closed here, and the handle, which stands in a list whose mutex may be locked for ever, is left where it is.
 static void forget(muster_alive *alive) {
   int listed = alive->held.listed;
   if (alive->held.file >= 0) close(alive->held.file);

@@ -11,7 +11,8 @@ static alive_events kept[KEPT];
 
 static int is_kept(const alive_events *events) { return events >= kept && events < kept + KEPT; }
 
-// In the list of descriptors from the moment that it is open, as they all are. One that is in use and not in the list was its parent's.
+// In the list of descriptors from the moment that it is open, as they all are. One that is in use and not in the list
+// was its parent's.
 static int lend(alive_events *events) {
   if (!events->held.listed) {
     muster_alive_held_link(&events->held);

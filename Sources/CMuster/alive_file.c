@@ -69,9 +69,10 @@ int muster_alive_step(int64_t *step) {
 }
 
 // What an open file tells. The lock is asked for on both sides of reading the record:
-//   free, free: a record that was read is that of an owner who has let go. Whoever holds the file at the second question had not
-//     begun to write at the first, and whoever wrote between the two took the lock before and has dropped it since. What is no
-//     record is read twice, in case that one was being written;
+//   free, free: a record that was read is that of an owner who has let go. Whoever holds the file at the second
+//   question had not
+//     begun to write at the first, and whoever wrote between the two took the lock before and has dropped it since.
+//     What is no record is read twice, in case that one was being written;
 //   told, then anything: the record was the owner's at the first question, or is that of somebody who came after;
 //   anything else: somebody is just taking the file; a few microseconds, unless they were stopped in the midst of it.
 static int read_file(int file, alive_reading *reading, alive_record *record, alive_lock *lock) {
@@ -111,8 +112,8 @@ static int look_once(const alive_path *path, muster_alive_found *found, int *tol
   if (fstat(file, &status)) error = errno;
   if (!error) error = muster_alive_refuse(&status);
   if (!error) error = read_file(file, &reading, &record, &lock);
-  // An owner that ends cleanly removes the file before it lets go, so a file that is found free and still leads here was not removed.
-  // The descriptor is open still, so its number cannot be another file's by now.
+  // An owner that ends cleanly removes the file before it lets go, so a file that is found free and still leads here
+  // was not removed. The descriptor is open still, so its number cannot be another file's by now.
   if (!error) error = muster_alive_same(AT_FDCWD, path->whole, &status);
   if (error == ESTALE) error = EAGAIN;
   close(file);

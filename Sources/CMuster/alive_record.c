@@ -102,7 +102,8 @@ int muster_alive_record_read(int file, alive_reading *reading, alive_record *rec
   return 0;
 }
 
-// Power that failed before the data reached the disk leaves an empty file, or zeros; only its times tell when it was made.
+// Power that failed before the data reached the disk leaves an empty file, or zeros; only its times tell when it was
+// made.
 static int older_than_boot(const struct stat *status) {
   struct timespec now, up;
   if (clock_gettime(CLOCK_REALTIME, &now) || clock_gettime(CLOCK_BOOTTIME, &up)) return 0;

@@ -32,8 +32,8 @@ static ssize_t write_at_start(int file, const char *text, size_t length) {
   return got;
 }
 
-// One write of always the same length, so that a reader finds the old record, the new one, or a sum that doesn't fit. When there's
-// no room for it, what was there before is put back.
+// One write of always the same length, so that a reader finds the old record, the new one, or a sum that doesn't fit.
+// When there's no room for it, what was there before is put back.
 static int write_record(int file, const alive_record *record) {
   char text[ALIVE_RECORD_SIZE], old[ALIVE_RECORD_SIZE];
   ssize_t length = pread(file, old, sizeof old, 0);
@@ -52,14 +52,16 @@ static int write_record(int file, const alive_record *record) {
 // Takes a file that stands at the path. ESTALE: it no longer does, begin again; ENOENT: there is none.
 static int take_existing(const alive_path *path, const alive_record *record, alive_held *held,
                          muster_alive_found *found) {
-  int status = muster_alive_held_open(&held->file, held->folder, path->base, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+  const int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+  int status = muster_alive_held_open(&held->file, held->folder, path->base, flags, 0);
   struct stat file;
   alive_reading reading;
   alive_record former;
   if (!status && fstat(held->file, &file)) status = errno;
   if (!status) status = muster_alive_refuse(&file);
   if (!status) status = lock_file(held->file);
-  // Who had it may have removed it between the opening and the locking; then this is the lock of a file that nobody will find.
+  // Who had it may have removed it between the opening and the locking; then this is the lock of a file that nobody
+  // will find.
   if (!status) status = muster_alive_same(AT_FDCWD, path->whole, &file);
   if (!status) status = muster_alive_record_read(held->file, &reading, &former);
   if (!status) status = muster_alive_record_judge(reading, &former, &file, record->boot, found);
@@ -78,7 +80,8 @@ static int prepare_new(const alive_held *held, mode_t mode, const alive_record *
   return status;
 }
 
-// Gives an unnamed file its name. By the descriptor where that is permitted (always since Linux 6.10), else by way of /proc.
+// Gives an unnamed file its name. By the descriptor where that is permitted (always since Linux 6.10), else by way of
+// /proc.
 static int publish(const alive_held *held, const char *base) {
   if (!linkat(held->file, "", held->folder, base, AT_EMPTY_PATH)) return 0;
   if (errno == EEXIST) return EEXIST;
@@ -103,7 +106,8 @@ static int rename_new(int folder, const char *from, const char *to) {
   return status;
 }
 
-// For file systems without unnamed files. Its owner's death here leaves a file of this name behind, never one at the path.
+// For file systems without unnamed files. Its owner's death here leaves a file of this name behind, never one at the
+// path.
 static int create_named(const alive_path *path, mode_t mode, const alive_record *record, alive_held *held) {
   char name[64];
   static unsigned number;
@@ -120,8 +124,8 @@ static int create_named(const alive_path *path, mode_t mode, const alive_record 
   return status;
 }
 
-// A new file gets its name when it is locked and says whose it is: nobody ever sees one that is neither, so whoever finds a file free
-// knows that it had an owner. EEXIST: somebody else was first.
+// A new file gets its name when it is locked and says whose it is: nobody ever sees one that is neither, so whoever
+// finds a file free knows that it had an owner. EEXIST: somebody else was first.
 static int create(const alive_path *path, mode_t mode, const alive_record *record, alive_held *held) {
   int status = create_unnamed(path, mode, record, held);
   return status == EOPNOTSUPP ? create_named(path, mode, record, held) : status;

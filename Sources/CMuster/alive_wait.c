@@ -12,8 +12,8 @@
 #include "internal/alive_events.h"
 #include "internal/boot.h"
 
-// In nanoseconds. The steps are for what follows an event by some microseconds: the kernel reports the close of a dying owner's
-// file just before it drops the locks on it.
+// In nanoseconds. The steps are for what follows an event by some microseconds: the kernel reports the close of a dying
+// owner's file just before it drops the locks on it.
 #define FIRST_STEP INT64_C(20000)
 #define LAST_STEP INT64_C(50000000)
 #define QUIET INT64_C(1000000000)
@@ -42,8 +42,8 @@ static int watch(watcher *w, int *watched, const char *path, uint32_t events) {
   return status;
 }
 
-// Watches what the path leads to now. To ask again for what is watched already changes nothing, so this is done before each
-// look and follows files and folders that are replaced. Returns whether whatever happens next will be told.
+// Watches what the path leads to now. To ask again for what is watched already changes nothing, so this is done before
+// each look and follows files and folders that are replaced. Returns whether whatever happens next will be told.
 static int watch_path(watcher *w, const alive_path *path, alive_events *spare) {
   if (!w->lent) {
     w->lent = muster_alive_events_borrow(spare);
@@ -55,8 +55,9 @@ static int watch_path(watcher *w, const alive_path *path, alive_events *spare) {
   return !folder && (!file || file == ENOENT);
 }
 
-// Follows the process that the file names, if it is one of ours to see: the same number in another pid namespace, or a later process of
-// that number, began at another time. The time is read with the pidfd open, so that the number cannot change hands between.
+// Follows the process that the file names, if it is one of ours to see: the same number in another pid namespace, or a
+// later process of that number, began at another time. The time is read with the pidfd open, so that the number cannot
+// change hands between.
 static void watch_owner(watcher *w, const muster_alive_found *found) {
   int32_t pid = found->kind == MUSTER_ALIVE_HELD ? found->pid : 0;
   if (w->pid == pid && w->start == found->start) return;
@@ -70,7 +71,8 @@ static void watch_owner(watcher *w, const muster_alive_found *found) {
     close(w->owner);
     w->owner = -1;
   }
-  // Without a pidfd the only word of its death may have come just before the watch on the file was there, the lock going a moment later.
+  // Without a pidfd the only word of its death may have come just before the watch on the file was there, the lock
+  // going a moment later.
   if (w->owner < 0) w->pause = FIRST_STEP;
 }
 
@@ -84,13 +86,15 @@ static int read_events(watcher *w, const char *base) {
     if (got <= 0) return concerned;
     for (ssize_t at = 0; at < got;) {
       const struct inotify_event *event = (const struct inotify_event *)(const void *)(buffer + at);
-      if (event->wd == w->folder ? !event->len || !strcmp(event->name, base) : event->wd == w->file || event->wd < 0) concerned = 1;
+      int other = event->wd == w->folder && event->len && strcmp(event->name, base);
+      if (!other && (event->wd == w->folder || event->wd == w->file || event->wd < 0)) concerned = 1;
       at += (ssize_t)(sizeof *event + event->len);
     }
   }
 }
 
-// Sleeps until an event that may concern the file, the owner's death, or `until`. Returns whether it was one of the first two.
+// Sleeps until an event that may concern the file, the owner's death, or `until`. Returns whether it was one of the
+// first two.
 static int sleep_until(watcher *w, const char *base, muster_deadline until) {
   for (;;) {
     struct pollfd polled[2] = {{.fd = w->events, .events = POLLIN}, {.fd = w->owner, .events = POLLIN}};
@@ -100,7 +104,8 @@ static int sleep_until(watcher *w, const char *base, muster_deadline until) {
     int got = ppoll(polled, 2, &timeout, NULL);
     if (got < 0 && errno != EINTR) nanosleep(&(struct timespec){.tv_nsec = UNWATCHED}, NULL);
     if (got > 0 && polled[1].revents) {
-      // It stays readable for ever; a lock that is held nevertheless is somebody else's business and comes with events of the file.
+      // It stays readable for ever; a lock that is held nevertheless is somebody else's business and comes with events
+      // of the file.
       close(w->owner);
       w->owner = -1;
       return 1;

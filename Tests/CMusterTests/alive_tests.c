@@ -302,7 +302,7 @@ static void own_and_mark(void *context) {
     }
     int former = __atomic_exchange_n(&s->inside, (int)getpid(), __ATOMIC_SEQ_CST);
     if (former && (found.kind != MUSTER_ALIVE_CRASH || found.pid != former))
-      test_fail(__FILE__, __LINE__, "%d was inside, and the file told of kind %d, pid %d", former, found.kind, found.pid);
+      test_fail(__FILE__, __LINE__, "%d was inside, the file told of kind %d, pid %d", former, found.kind, found.pid);
     __atomic_add_fetch(&s->turns, 1, __ATOMIC_SEQ_CST);
     CHECK_STATUS(muster_alive_current(alive), 0);
     __atomic_store_n(&s->inside, 0, __ATOMIC_SEQ_CST);
@@ -351,7 +351,8 @@ static void probes_disturb_nobody(void) {
   pid_t probers[3];
   for (int i = 0; i < 3; i++) probers[i] = test_fork(probe_for_ever, s);
   int taken = 0;
-  for (int64_t end = test_now() + 2 * SECOND; (test_now() < end || s->turns < 5000 || taken < 500) && !test_result(); taken++) {
+  int64_t end = test_now() + 2 * SECOND;
+  for (; (test_now() < end || s->turns < 5000 || taken < 500) && !test_result(); taken++) {
     muster_alive *alive;
     muster_alive_found found;
     CHECK_STATUS(muster_alive_acquire(s->path, 0, MUSTER_DEADLINE_NOW, &found, &alive), 0);
@@ -380,7 +381,8 @@ static void a_probe_creates_nothing(void) {
   CHECK(mkdir(test_folder(), 0700) == 0);
 }
 
-// By hand somebody removes the file, or puts another there: two may then hold "the" file, and only one is told that it does.
+// By hand somebody removes the file, or puts another there: two may then hold "the" file, and only one is told that it
+// does.
 static void a_replaced_file_is_told(void) {
   const char *path = alive_path_of("replaced"), *aside = alive_path_of("aside");
   for (int way = 0; way < 2; way++) {
@@ -470,7 +472,9 @@ TEST_SUITE(alive, {"a_clean_end_removes_the_file", a_clean_end_removes_the_file,
            {"a_second_is_refused_and_told_whose_it_is", a_second_is_refused_and_told_whose_it_is, 0},
            {"threads_exclude_each_other", threads_exclude_each_other, 60},
            {"random_kills_leave_one_owner_and_the_truth", random_kills_leave_one_owner_and_the_truth, 60},
-           {"probes_disturb_nobody", probes_disturb_nobody, 60}, {"a_probe_creates_nothing", a_probe_creates_nothing, 0},
-           {"a_replaced_file_is_told", a_replaced_file_is_told, 0}, {"a_moved_folder_is_told", a_moved_folder_is_told, 0},
+           {"probes_disturb_nobody", probes_disturb_nobody, 60},
+           {"a_probe_creates_nothing", a_probe_creates_nothing, 0},
+           {"a_replaced_file_is_told", a_replaced_file_is_told, 0},
+           {"a_moved_folder_is_told", a_moved_folder_is_told, 0},
            {"errno_is_left_alone", errno_is_left_alone, 0},
            {"a_thousand_cycles_leak_nothing", a_thousand_cycles_leak_nothing, 60});

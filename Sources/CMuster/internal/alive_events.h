@@ -1,8 +1,9 @@
 // Inotify instances, lent to one wait at a time.
 //
-// To close an instance that had a watch takes some 12 ms (the kernel waits for a grace period of SRCU), an order of magnitude
-// more than all else between an event and the return of who waited for it. So a wait gives its instance back, without
-// watches, for the next one, and the process keeps as many as ever waited at once, up to eight. Children close them at fork.
+// To close an instance that had a watch takes some 12 ms (the kernel waits for a grace period of SRCU), an order of
+// magnitude more than all else between an event and the return of who waited for it. So a wait gives its instance back,
+// without watches, for the next one, and the process keeps as many as ever waited at once, up to eight. Children close
+// them at fork.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef MUSTER_INTERNAL_ALIVE_EVENTS_H
 #define MUSTER_INTERNAL_ALIVE_EVENTS_H

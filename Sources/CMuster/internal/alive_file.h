@@ -18,8 +18,8 @@ typedef struct alive_path {
 // Returns 0, EINVAL for an empty path, EISDIR for one that ends in a slash, ENAMETOOLONG.
 int muster_alive_path(const char *path, alive_path *parts);
 
-// The owner's OFD lock on byte 0. A lock for reading says "somebody holds the file, and its record is not yet theirs"; one
-// for writing says that the record is the owner's. Going from one to the other is one step in the kernel.
+// The owner's OFD lock on byte 0. A lock for reading says "somebody holds the file, and its record is not yet theirs";
+// one for writing says that the record is the owner's. Going from one to the other is one step in the kernel.
 typedef enum alive_lock {
   ALIVE_FREE = 0,
   ALIVE_CLAIMED = 1,
@@ -38,8 +38,9 @@ int muster_alive_refuse(const struct stat *status);
 // Whether the path leads to this very file, now. Returns 0, ESTALE, or an error of stat(2).
 int muster_alive_same(int folder, const char *path, const struct stat *file);
 
-// Tells what stands at the path, taking no lock. Where the file is held, *told says whether the owner's record was to be had.
-// Returns 0, EAGAIN when the file was replaced each of a thousand times that it was looked at, or what muster_alive_probe returns.
+// Tells what stands at the path, taking no lock. Where the file is held, *told says whether the owner's record was to
+// be had. Returns 0, EAGAIN when the file was replaced each of a thousand times that it was looked at, or what
+// muster_alive_probe returns.
 int muster_alive_look(const alive_path *path, muster_alive_found *found, int *told);
 
 // Growing pauses for what takes somebody else some microseconds: start with a step of 0; 0 when 20 ms are over.

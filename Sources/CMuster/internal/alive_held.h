@@ -1,9 +1,10 @@
 // The descriptors that hold Alive files, and how a forked child gets rid of them.
 //
-// A lock of flock(2) or of F_OFD_SETLK belongs to the open file, which a forked child shares: it would keep the lock after its parent's
-// death, and its LOCK_UN would free the parent's. So each such descriptor stands in a list from the moment that it is open, and a
-// handler of pthread_atfork(3) closes them all in the child, which takes nothing from the parent. Opening and
-// entering are one step for fork: both are done under the list's mutex, and fork waits for that mutex.
+// A lock of flock(2) or of F_OFD_SETLK belongs to the open file, which a forked child shares: it would keep the lock
+// after its parent's death, and its LOCK_UN would free the parent's. So each such descriptor stands in a list from the
+// moment that it is open, and a handler of pthread_atfork(3) closes them all in the child, which takes nothing from the
+// parent. Opening and entering are one step for fork: both are done under the list's mutex, and fork waits for that
+// mutex.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef MUSTER_INTERNAL_ALIVE_HELD_H
 #define MUSTER_INTERNAL_ALIVE_HELD_H
@@ -25,7 +26,8 @@ void muster_alive_held_unlock(void);
 // Installs the handler, at the first call. Returns 0 or ENOMEM.
 int muster_alive_held_install(void);
 
-// With the mutex: enters a pair of descriptors, both still closed (-1), into the list; closes both and takes them from it.
+// With the mutex: enters a pair of descriptors, both still closed (-1), into the list; closes both and takes them from
+// it.
 void muster_alive_held_link(alive_held *held);
 void muster_alive_held_unlink(alive_held *held);
 

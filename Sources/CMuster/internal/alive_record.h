@@ -2,9 +2,10 @@
 //
 //   muster-alive 1 held pid=4711 start=81205 boot=0f6c41...e2 since=1763712000000000000        sum=1c2d3e4f
 //
-// It is padded to ALIVE_RECORD_SIZE bytes, so that a later one covers an earlier one whole, and ends with a sum over the bytes
-// before: a reader that meets a writer in the middle, or a file that lost its data with the power, sees that it is torn instead of
-// believing half of each. `ended` in place of `held` is a clean end of an owner that was not permitted to remove the file.
+// It is padded to ALIVE_RECORD_SIZE bytes, so that a later one covers an earlier one whole, and ends with a sum over
+// the bytes before: a reader that meets a writer in the middle, or a file that lost its data with the power, sees that
+// it is torn instead of believing half of each. `ended` in place of `held` is a clean end of an owner that was not
+// permitted to remove the file.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef MUSTER_INTERNAL_ALIVE_RECORD_H
 #define MUSTER_INTERNAL_ALIVE_RECORD_H
