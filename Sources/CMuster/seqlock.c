@@ -116,6 +116,7 @@ static int make_handle(const void *memory, size_t size, int read_only, muster_se
   if (!status)
     status = muster_group_attach((void *)((uintptr_t)memory + sizeof(seqlock_head)), seqlock_claim_size(), &made->group);
   if (status) return free(made), status;
+  made->group->read_only = read_only;
   *seqlock = made;
   return 0;
 }
@@ -249,7 +250,8 @@ int muster_seqlock_claim(muster_seqlock *seqlock, muster_seqlock_claimant *found
   muster_seqlock_claimant unused;
   if (!found) found = &unused;
   *found = (muster_seqlock_claimant){.sequence = muster_seqlock_sequence(seqlock)};
-  if (seqlock->read_only || muster_fork_inherited(&seqlock->guard)) return EPERM;
+  if (muster_fork_inherited(&seqlock->guard)) return EPERM;
+  if (seqlock->read_only) return EACCES;
   int status = 0;
   if (seqlock->claimed) status = claim_was_lost(seqlock) ? forget_lost_claim(seqlock) : EALREADY;
   if (status) return status;

@@ -100,7 +100,7 @@ int muster_seqlock_set_label(void *MUSTER_NONNULL memory, size_t size, uint32_t 
 int muster_seqlock_renew(void *MUSTER_NONNULL memory, size_t size) MUSTER_MUST_CHECK;
 
 // In place: a handle for the seqlock at `memory`, which must stay mapped until close, and writable for the first form.
-// The second form stores nothing there, ever; it gives EPERM to claims. Returns 0, EINVAL, ENOMEM, EBADMSG, EPROTO (version).
+// The second form stores nothing there, ever; it can't claim. Returns 0, EINVAL, ENOMEM, EBADMSG, EPROTO (version).
 int muster_seqlock_attach(void *MUSTER_NONNULL memory, size_t size,
                           muster_seqlock *MUSTER_NULLABLE *MUSTER_NONNULL seqlock) MUSTER_MUST_CHECK;
 int muster_seqlock_attach_read_only(const void *MUSTER_NONNULL memory, size_t size,
@@ -135,7 +135,8 @@ uint64_t muster_seqlock_sequence(const muster_seqlock *MUSTER_NONNULL seqlock) M
 //   EBUSY    a living writer has the claim: found->pid
 //   EALREADY this handle has it
 //   EPROTO   made with another libc or in another pid namespace
-//   EPERM    a read-only handle, or one inherited over fork
+//   EACCES   a read-only handle
+//   EPERM    a handle inherited over fork
 //   EBADMSG  the newest value is not whole, or the claim's place is corrupt
 //   ENOMEM
 int muster_seqlock_claim(muster_seqlock *MUSTER_NONNULL seqlock,
