@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
 if [ $quick = 1 ]; then
-  trials_8=10 trials_64=3 asleep=1 batches=10 windows=50
+  trials_8=10 trials_64=3 asleep=1 batches=10 windows=50 events=10
 else
-  trials_8=60 trials_64=20 asleep=3 batches=100 windows=2000
+  trials_8=60 trials_64=20 asleep=3 batches=100 windows=2000 events=100
 fi
 
 figures_death() {
@@ -47,12 +47,24 @@ figures_seqlock() {
 
 figures_region() {
   wanted region.attach || return 0
-  repeat take 'attach.muster attach.hand' "$build/region_attach" $batches
+  repeat take 'attach.muster attach.hand' "$build/region_attach" ${batches}0
   figure region.attach attach.muster attach.hand ns 3 'region, attach and close, beside shm_open, mmap, munmap, close'
+}
+
+# alive_latency prints a line a figure: name p50_us=A p99_us=B rounds=N.
+alive_numbers='lines=$("$0" "$1") && printf "%s\n" "$lines" | sed -n "s/.*p50_us=\([0-9.]*\).*/\1/p" | tr "\n" " "'
+
+figures_alive() {
+  wanted alive || return 0
+  repeat take 'alive.wait alive.death alive.end' sh -c "$alive_numbers" "$build/alive_latency" $events
+  figure alive alive.wait - us 1000 'Alive, from an owner that appears to the return of a wait for it, median'
+  figure alive alive.death - us 1000 "Alive, from an owner's SIGKILL to the return of a wait for its death, median"
+  figure alive alive.end - us 1000 "Alive, from an owner's clean end to the return of the same, median"
 }
 
 figures_core() {
   figures_death
   figures_seqlock
   figures_region
+  figures_alive
 }

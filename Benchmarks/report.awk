@@ -31,6 +31,7 @@ function resolve(series,    prefix, name, best) {
 }
 
 function amount(x, unit) {
+  if (unit == "us") { unit = "ns"; x *= 1000 }
   if (unit != "ns") return sprintf("%.3g %s", x, unit)
   if (x < 9999.5) return sprintf((x < 99.95 ? "%.1f ns" : "%.0f ns"), x)
   if (x < 9999500) return sprintf("%.1f us", x / 1000)

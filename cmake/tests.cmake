@@ -47,3 +47,12 @@ foreach(source ${example_sources})
   add_test(NAME example.${name} COMMAND example-${name})
   set_tests_properties(example.${name} PROPERTIES LABELS example TIMEOUT 60)
 endforeach()
+
+# The shared library exports what the headers declare: all of it, and nothing else. Sanitizers add symbols of their own.
+find_program(MUSTER_GCC gcc)
+find_program(MUSTER_NM NAMES nm llvm-nm)
+if(MUSTER_GCC AND MUSTER_NM AND NOT MUSTER_SANITIZE)
+  add_test(NAME exports COMMAND ${PROJECT_SOURCE_DIR}/Tests/consumer/exports
+    ${MUSTER_GCC} ${MUSTER_NM} $<TARGET_FILE:muster> $<TARGET_FILE:muster_static> ${PROJECT_SOURCE_DIR}/include)
+  set_tests_properties(exports PROPERTIES LABELS build)
+endif()

@@ -9,7 +9,7 @@ typedef struct line {
   int processors[2];
 } line;
 
-#define BATCH 20000
+#define BATCH 2000
 
 // The median of batches: one in which a process lost its processor counts as slow, and no more.
 static void bounce(void *context, unsigned index) {
@@ -38,7 +38,7 @@ int main(int argc, char **argv) {
   l->processors[1] = bench_processor(1, 2);
   if (l->processors[0] < 0) bench_skip("only one processor");
   uint64_t ms = argc > 1 ? strtoull(argv[1], NULL, 10) : 300;
-  l->batches = ms / 3 < 11 ? 11 : ms / 3 > 4096 ? 4096 : ms / 3;
+  l->batches = ms * 3 < 11 ? 11 : ms * 3 > 4096 ? 4096 : ms * 3;
   pid_t pids[2] = {bench_fork(bounce, l, 0), bench_fork(bounce, l, 1)};
   bench_join(pids, 2);
   printf("%.1f\n", (double)l->best / BATCH);

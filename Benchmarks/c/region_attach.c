@@ -7,7 +7,7 @@
 #include "bench.h"
 #include "muster/region.h"
 
-#define BATCH 200
+#define BATCH 20
 #define PAYLOAD 4096
 
 static char name[64];

@@ -35,8 +35,14 @@ uint64_t muster_barrier_next(muster_barrier *barrier, uint64_t root, int complet
 }
 
 static void wake_sleepers(muster_barrier *barrier, uint32_t phase) {
-  if (__atomic_load_n(&barrier->shared->sleeping, __ATOMIC_SEQ_CST) == barrier_sleep_tag(phase))
-    muster_futex_wake_all(barrier_futex(barrier));
+  uint32_t sleeping = __atomic_load_n(&barrier->shared->sleeping, __ATOMIC_SEQ_CST);
+  if (sleeping && !phase_is_past(sleeping >> 1, phase)) muster_futex_wake_all(barrier_futex(barrier));
+}
+
+void muster_barrier_announce_sleep(muster_barrier *barrier, uint32_t phase) {
+  uint32_t *word = &barrier->shared->sleeping, tag = phase << 1 | 1, seen = __atomic_load_n(word, __ATOMIC_SEQ_CST);
+  while (seen != tag && (!seen || phase_is_past(seen >> 1, phase)))
+    if (__atomic_compare_exchange_n(word, &seen, tag, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return;
 }
 
 int muster_barrier_break(muster_barrier *barrier, uint64_t *seen, muster_barrier_cause cause, uint32_t member) {
@@ -93,6 +99,8 @@ barrier_step muster_barrier_set_children(muster_barrier *barrier, uint32_t phase
   for (;;) {
     uint64_t root = step.before, next;
     uint32_t children = root_children(root) | bits;
+    // What a swap that failed was about to do is not told: another may have completed the phase with these very bits.
+    step.last = 0;
     if (root_phase(root) != phase || root_broken(root) || children == root_children(root)) return step;
     step.last = children == all;
     if (!step.last) {

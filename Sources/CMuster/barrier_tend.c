@@ -55,7 +55,7 @@ static int apply_policy(muster_barrier *barrier, uint32_t phase, uint32_t member
 
 static int is_gone(muster_member_state state) { return state == MUSTER_MEMBER_DEAD || state == MUSTER_MEMBER_LEFT; }
 
-int muster_barrier_tend(muster_barrier *barrier, uint32_t phase) {
+int muster_barrier_tend(muster_barrier *barrier, uint32_t phase, int look_for_dead) {
   uint64_t root = barrier_root(barrier);
   if (muster_barrier_outcome(barrier, phase, root) != EAGAIN) return 1;
   // Who is no member has no action that he could run in a member's stead, and no death of his own that others would see.
@@ -66,6 +66,7 @@ int muster_barrier_tend(muster_barrier *barrier, uint32_t phase) {
     if (step.last && barrier->arrived && barrier->phase == phase) barrier->last = 1;
     return 1;
   }
+  if (!look_for_dead) return 0;
   if (root_state(root) == STATE_ACTION) {
     // Nobody but its own process is in an action, so a free place says as much as a dead one.
     uint32_t runner = root_member(root);

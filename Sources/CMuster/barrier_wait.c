@@ -6,7 +6,15 @@
 #include "internal/barrier.h"
 
 // Turns of the two kinds of waiting that are no sleep; see docs/barrier.md for the measurements behind them.
-enum { SPINS_LEAST = 16, SPINS_MOST = 4000, YIELDS_LEAST = 1, YIELDS_MOST = 64 };
+enum {
+  SPINS_LEAST = 16,
+  SPINS_MOST = 4000,
+  YIELDS_LEAST = 1,
+  YIELDS_MOST = 64,
+  YIELD_LONG = 1000000,    // nanoseconds: a yield among members takes some microseconds
+  YIELDS_LONG = 2,         // so many of them one after another are no accident
+  YIELD_PAUSE = 16,        // times as long as the yield that took long, nobody yields
+};
 
 static void tell(const muster_barrier *barrier, muster_barrier_result *result, uint32_t phase, int status,
                  uint64_t root) {
@@ -130,30 +138,51 @@ static int is_settled(uint32_t index, void *context) {
   return absent >> index % BARRIER_LEAF & 1 || muster_barrier_has_arrived(barrier, root_phase(root), root, index);
 }
 
+// A watcher may have been woken by the death of the very process that would have woken the others after it changed the phase. Not
+// without a death: by now others sleep in the next phase, at the same word.
+static void pass_on(muster_barrier *barrier, uint32_t phase) {
+  int on_watch = barrier->on_watch && barrier->polled == phase;
+  barrier->on_watch = 0;
+  for (uint32_t k = 0; on_watch && k < barrier->parties; k++) {
+    uint32_t absent = muster_barrier_absent_in(barrier, k / BARRIER_LEAF) >> k % BARRIER_LEAF & 1;
+    if (absent || muster_group_life(barrier->group, k) != MUSTER_MEMBER_DEAD) continue;
+    muster_futex_wake_all(barrier_futex(barrier));
+    return;
+  }
+}
+
 int muster_barrier_poll(muster_barrier *barrier, uint32_t phase, muster_barrier_result *result, muster_wait_set *set) {
   if (muster_fork_inherited(&barrier->group->guard)) return EPERM;
   if (barrier->group->read_only) return EACCES;
   barrier_shared *shared = barrier->shared;
+  group_watch watch = {.slots = shared->slots,
+                       .tag = phase << 1,
+                       .wake = barrier_futex(barrier),
+                       .known_dead = is_settled,
+                       .context = barrier};
   for (;;) {
-    uint32_t roster = muster_group_roster(barrier->group);
-    int changed = muster_barrier_tend(barrier, phase);
-    if (!changed) __atomic_store_n(&shared->sleeping, barrier_sleep_tag(phase), __ATOMIC_SEQ_CST);
     uint64_t root = __atomic_load_n(&shared->root, __ATOMIC_SEQ_CST);
     int status = muster_barrier_outcome(barrier, phase, root);
     if (status != EAGAIN) {
+      pass_on(barrier, phase);
       tell(barrier, result, phase, status, root);
       return status;
     }
-    if (changed) continue;
+    // The first look in a phase is for the watchers alone; who looks again was woken before the release, or has slept for a second.
+    int again = barrier->has_polled && barrier->polled == phase;
+    watch.roster = muster_group_roster(barrier->group);
+    group_duty duty = muster_group_duty(barrier->group, &watch, again);
+    barrier->has_polled = 1;
+    barrier->polled = phase;
+    barrier->on_watch = duty.role == DUTY_WATCHER;
+    if (muster_barrier_tend(barrier, phase, again || barrier->on_watch)) continue;
+    muster_barrier_announce_sleep(barrier, phase);
+    root = __atomic_load_n(&shared->root, __ATOMIC_SEQ_CST);
+    if (muster_barrier_outcome(barrier, phase, root) != EAGAIN) continue;
     set->count = 0;
     set->recheck = muster_deadline_after(MUSTER_WAIT_RECHECK);
     muster_wait_set_add(set, barrier_futex(barrier), (uint32_t)root);
-    group_watch watch = {.slots = shared->watchers,
-                         .tag = phase,
-                         .roster = roster,
-                         .known_dead = is_settled,
-                         .context = barrier};
-    if (!muster_group_watch(barrier->group, &watch, set)) return EAGAIN;
+    if (!muster_group_watch(barrier->group, &watch, duty, set)) return EAGAIN;
   }
 }
 
@@ -179,26 +208,44 @@ static int still_in(const muster_barrier *barrier, uint32_t phase) {
 
 // Looks on for a while before sleeping. What has paid is done longer next time, what has not, shorter: halved and doubled, so that
 // the cost is at most a constant times that of the better of the two (Karlin et al., SOSP 1991, on competitive spinning).
-static void linger(muster_barrier *barrier, uint32_t phase) {
-  if (!muster_spinning()) return;
-  if (barrier->parties <= muster_processors()) {
-    for (int turn = 0; turn < barrier->spins; turn++) {
-      if (!still_in(barrier, phase)) {
-        if (barrier->spins < SPINS_MOST) barrier->spins *= 2;
-        return;
-      }
-      muster_cpu_pause();
+static int spin(muster_barrier *barrier, uint32_t phase) {
+  if (barrier->parties > muster_processors()) return 0;
+  for (int turn = 0; turn < barrier->spins; turn++) {
+    if (!still_in(barrier, phase)) {
+      if (barrier->spins < SPINS_MOST) barrier->spins *= 2;
+      return 1;
     }
-    if (barrier->spins > SPINS_LEAST) barrier->spins /= 2;
+    muster_cpu_pause();
   }
+  if (barrier->spins > SPINS_LEAST) barrier->spins /= 2;
+  return 0;
+}
+
+// Yielding is how members that share a processor let each other arrive, at half the price of a sleep and a wake. But where another
+// program wants the processor too, a yield gives it a whole time slice, while who sleeps is put before it when woken. One such
+// yield tells: then nobody yields for a while.
+static void yield(muster_barrier *barrier, uint32_t phase) {
+  int64_t *after = &barrier->shared->yield_after, now = muster_clock_now();
+  if (now < __atomic_load_n(after, __ATOMIC_RELAXED)) return;
   for (int turn = 0; turn < barrier->yields; turn++) {
     sched_yield();
-    if (!still_in(barrier, phase)) {
+    int64_t then = now, met = !still_in(barrier, phase);
+    now = muster_clock_now();
+    barrier->long_yields = now - then > YIELD_LONG ? barrier->long_yields + 1 : 0;
+    if (barrier->long_yields >= YIELDS_LONG) {
+      __atomic_store_n(after, now + YIELD_PAUSE * (now - then), __ATOMIC_RELAXED);
+      return;
+    }
+    if (met) {
       if (barrier->yields < YIELDS_MOST) barrier->yields *= 2;
       return;
     }
   }
   if (barrier->yields > YIELDS_LEAST) barrier->yields /= 2;
+}
+
+static void linger(muster_barrier *barrier, uint32_t phase) {
+  if (muster_spinning() && !spin(barrier, phase)) yield(barrier, phase);
 }
 
 static int wait_for(muster_barrier *barrier, uint32_t phase, muster_deadline deadline, muster_barrier_result *result) {

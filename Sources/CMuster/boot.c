@@ -29,7 +29,7 @@ static int hex(char c) {
   return -1;
 }
 
-void muster_boot_id(uint8_t id[16]) {
+static int read_boot_id(uint8_t id[16]) {
   char text[64];
   memset(id, 0, 16);
   read_file("/proc/sys/kernel/random/boot_id", text, sizeof text);
@@ -39,6 +39,23 @@ void muster_boot_id(uint8_t id[16]) {
     if (digit < 0) continue;
     id[digits / 2] = (uint8_t)(id[digits / 2] << 4 | digit);
     digits++;
+  }
+  return digits == 32;
+}
+
+// It is the same as long as this process lives, and is asked for again by each region: kept, so that it is known also when no
+// descriptor is left to read it with. Threads that read it at the same time store the same words.
+void muster_boot_id(uint8_t id[16]) {
+  static uint64_t kept[2];
+  static int known;
+  uint64_t words[2] = {0};
+  if (__atomic_load_n(&known, __ATOMIC_ACQUIRE)) {
+    for (int i = 0; i < 2; i++) words[i] = __atomic_load_n(&kept[i], __ATOMIC_RELAXED);
+    memcpy(id, words, 16);
+  } else if (read_boot_id(id)) {
+    memcpy(words, id, 16);
+    for (int i = 0; i < 2; i++) __atomic_store_n(&kept[i], words[i], __ATOMIC_RELAXED);
+    __atomic_store_n(&known, 1, __ATOMIC_RELEASE);
   }
 }
 

@@ -117,8 +117,14 @@ int muster_group_open(const char *name, const muster_group_options *options, mus
 
 muster_member_state muster_group_life(const muster_group *group, uint32_t index) {
   group_place *place = &group->places[index];
-  uint32_t word = __atomic_load_n(muster_liveness_word(&place->lock), __ATOMIC_ACQUIRE);
-  uint32_t state = __atomic_load_n(&place->state, __ATOMIC_ACQUIRE);
+  const uint32_t *lock = muster_liveness_word(&place->lock);
+  uint32_t word = __atomic_load_n(lock, __ATOMIC_ACQUIRE), state, before;
+  // The two must have been so at one moment: no owner, then JOINED by one who came in between, would say dead of the living.
+  do {
+    before = word;
+    state = __atomic_load_n(&place->state, __ATOMIC_ACQUIRE);
+    word = __atomic_load_n(lock, __ATOMIC_ACQUIRE);
+  } while (word != before);
   if (muster_liveness_died(word)) return MUSTER_MEMBER_DEAD;
   if (state == PLACE_LEFT) return MUSTER_MEMBER_LEFT;
   if (muster_liveness_owner(word)) return MUSTER_MEMBER_ALIVE;

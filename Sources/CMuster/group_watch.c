@@ -1,12 +1,14 @@
-// Who watches whom: a sleeper's share of the watch over a group.
+// Who watches whom, so that a death wakes somebody although most sleepers sleep at one word alone.
 //
-// The claim: as long as somebody sleeps, a death wakes somebody, also if the first that it wakes dies before doing anything.
-// Each shard of 125 places has two watchers, the first two who went to sleep on this occasion; a watcher sleeps at the roster
-// and at every lock word of its shard, other sleepers at those of all watchers. A death of a plain member wakes a watcher
-// of its shard. A death of a watcher wakes another sleeper. Whoever is woken looks, acts, and if he can't for being dead himself,
-// that death wakes in turn: a watcher's wakes any sleeper, any other's wakes a watcher. So a chain of deaths breaks only where both
-// watchers of a shard and whoever they woke die before one of them has acted, and then the recheck after a second
-// finds it. The same recheck covers a watcher that is stopped (SIGSTOP) before it sleeps.
+// Places are in shards of 125. Each shard has two watchers, the first two who went to sleep on this occasion, and two deputies, the next
+// two. A watcher sleeps at the word of the occasion, at the roster, and at the lock words of all members of its shard; a deputy at
+// the word of the occasion and the lock words of the two watchers; everybody else at the word of the occasion.
+//
+// The claim: a death is acted upon at once unless four members, both watchers and both deputies of a shard, die before one
+// of them has run. The kernel wakes one sleeper at a dead member's lock word. A plain member's or a deputy's death wakes a watcher; a
+// watcher's death wakes the other watcher or a deputy. Whoever is woken looks at the places, acts, fills the dead one's slot or
+// clears it and wakes all to have it filled. If he is killed before he has done so, his own death wakes another of the four.
+// Behind that stands the recheck of every sleeper after a second, which also covers a watcher that is stopped (SIGSTOP).
 //
 // Who joins after a watcher went to sleep is not among its words: so joining changes the roster, which wakes the watchers to
 // look anew.
@@ -56,46 +58,75 @@ static int add_shard(muster_group *group, const group_watch *watch, uint32_t sha
   return 0;
 }
 
-// Takes one of the two slots of a shard if one is vacant, or is ours already. After a watcher that died on this occasion all must
-// look anew, for they sleep at the dead one's word, not at ours.
-static int take_slot(muster_group *group, const group_watch *watch, uint32_t shard, const muster_wait_set *set) {
-  if (group->member == GROUP_NOBODY) return 0;
-  for (uint32_t s = 2 * shard; s < 2 * shard + 2; s++) {
-    uint64_t seen = __atomic_load_n(&watch->slots[s], __ATOMIC_ACQUIRE);
-    uint32_t holder = watcher_in(group, seen, watch->tag);
-    if (holder == group->member) return 1;
-    if (holder == GROUP_NOBODY &&
-        __atomic_compare_exchange_n(&watch->slots[s], &seen, slot_of(watch->tag, group->member), 0, __ATOMIC_ACQ_REL,
-                                    __ATOMIC_ACQUIRE)) {
-      if (seen && seen >> 32 == watch->tag) muster_futex_wake_all(set->words[0].address);
-      return 1;
-    }
+static int swap_slot(const group_watch *watch, uint32_t slot, uint64_t seen, uint64_t next) {
+  return __atomic_compare_exchange_n(&watch->slots[slot], &seen, next, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+static uint64_t read_slot(const group_watch *watch, uint32_t slot) {
+  return __atomic_load_n(&watch->slots[slot], __ATOMIC_ACQUIRE);
+}
+
+// A slot of an earlier occasion is vacant; one of a later occasion tells that we are late, and is not for us.
+static int is_vacant(const group_watch *watch, uint64_t slot) {
+  return slot == 0 || (int32_t)(watch->tag - (uint32_t)(slot >> 32)) > 0;
+}
+
+// Takes a vacant slot of `first` and the one after it, or finds that one is ours.
+static int take_slot(const muster_group *group, const group_watch *watch, uint32_t first) {
+  uint64_t mine = slot_of(watch->tag, group->member);
+  for (uint32_t s = first; s < first + 2; s++) {
+    uint64_t seen = read_slot(watch, s);
+    if (seen == mine || (is_vacant(watch, seen) && swap_slot(watch, s, seen, mine))) return 1;
   }
   return 0;
+}
+
+// Clears the slots of this occasion whose holders no longer live, and wakes all so that they are filled.
+static void clear_dead(const muster_group *group, const group_watch *watch, uint32_t slots) {
+  int cleared = 0;
+  for (uint32_t s = 0; s < slots; s++) {
+    uint64_t seen = read_slot(watch, s);
+    if (seen && seen >> 32 == watch->tag && watcher_in(group, seen, watch->tag) == GROUP_NOBODY)
+      cleared |= swap_slot(watch, s, seen, 0);
+  }
+  if (cleared) muster_futex_wake_all(watch->wake);
+}
+
+static void give_up_deputy(const muster_group *group, const group_watch *watch, uint32_t first) {
+  uint64_t mine = slot_of(watch->tag, group->member);
+  for (uint32_t s = first; s < first + 2; s++)
+    if (read_slot(watch, s) == mine) swap_slot(watch, s, mine, 0);
+}
+
+group_duty muster_group_duty(muster_group *group, const group_watch *watch, int again) {
+  // Who is no member can't be watched, hence can't be relied on: he watches what he can by himself.
+  if (group->member == GROUP_NOBODY) return (group_duty){DUTY_WATCHER, 0};
+  uint32_t shards = (group->capacity + GROUP_SHARD - 1) / GROUP_SHARD;
+  if (again) clear_dead(group, watch, 4 * shards);
+  for (uint32_t shard = 0; shard < shards; shard++) {
+    if (take_slot(group, watch, 4 * shard)) {
+      if (again) give_up_deputy(group, watch, 4 * shard + 2);
+      return (group_duty){DUTY_WATCHER, shard};
+    }
+    if (take_slot(group, watch, 4 * shard + 2)) return (group_duty){DUTY_DEPUTY, shard};
+  }
+  return (group_duty){DUTY_NONE, 0};
 }
 
 static int add_watchers(muster_group *group, const group_watch *watch, uint32_t shard, muster_wait_set *set) {
-  for (uint32_t s = 2 * shard; s < 2 * shard + 2; s++) {
-    uint32_t holder = watcher_in(group, __atomic_load_n(&watch->slots[s], __ATOMIC_ACQUIRE), watch->tag);
-    if (holder == GROUP_NOBODY || holder == group->member || set->count >= MUSTER_WAIT_WORDS) continue;
-    if (add_member(group, holder, set)) return EAGAIN;
+  for (uint32_t s = 4 * shard; s < 4 * shard + 2; s++) {
+    uint32_t holder = watcher_in(group, read_slot(watch, s), watch->tag);
+    if (holder == GROUP_NOBODY) return EAGAIN;
+    if (holder != group->member && add_member(group, holder, set)) return EAGAIN;
   }
   return 0;
 }
 
-int muster_group_watch(muster_group *group, const group_watch *watch, muster_wait_set *set) {
-  uint32_t shards = (group->capacity + GROUP_SHARD - 1) / GROUP_SHARD, duty = shards;
-  for (uint32_t shard = 0; shard < shards && duty == shards; shard++)
-    if (take_slot(group, watch, shard, set)) duty = shard;
-  // Who is no member can't be watched, hence can't be relied on: he watches what he can by himself.
-  if (duty == shards && group->member == GROUP_NOBODY) duty = 0;
-  if (duty < shards) {
-    if (set->words[0].address != &group->head->roster) muster_wait_set_add(set, &group->head->roster, watch->roster);
-    if (add_shard(group, watch, duty, set)) return EAGAIN;
-  }
-  for (uint32_t shard = 0; shard < shards; shard++)
-    if (shard != duty && add_watchers(group, watch, shard, set)) return EAGAIN;
-  return 0;
+int muster_group_watch(muster_group *group, const group_watch *watch, group_duty duty, muster_wait_set *set) {
+  if (duty.role == DUTY_NONE) return 0;
+  if (duty.role == DUTY_DEPUTY) return add_watchers(group, watch, duty.shard, set);
+  if (watch->wake != &group->head->roster) muster_wait_set_add(set, &group->head->roster, watch->roster);
+  return add_shard(group, watch, duty.shard, set);
 }
 
 // A dead place that is noted has been told of; a second look at it tells nothing new.
@@ -116,14 +147,20 @@ static int note_ends(muster_group *group) {
 int muster_group_poll(muster_group *group, uint32_t seen, muster_wait_set *set) {
   if (muster_fork_inherited(&group->guard)) return EPERM;
   if (group->read_only) return EACCES;
-  group_watch watch = {.slots = group->head->watchers, .tag = seen, .roster = seen, .known_dead = is_noted,
+  group_watch watch = {.slots = group->head->slots,
+                       .tag = seen,
+                       .wake = &group->head->roster,
+                       .roster = seen,
+                       .known_dead = is_noted,
                        .context = group};
+  group_duty duty;
   do {
+    duty = muster_group_duty(group, &watch, 1);
     if (note_ends(group) || muster_group_roster(group) != seen) return 0;
     set->count = 0;
     set->recheck = muster_deadline_after(MUSTER_WAIT_RECHECK);
     muster_wait_set_add(set, &group->head->roster, seen);
-  } while (muster_group_watch(group, &watch, set));
+  } while (muster_group_watch(group, &watch, duty, set));
   return EAGAIN;
 }
 

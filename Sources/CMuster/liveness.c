@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "internal/fork.h"
+
 int muster_liveness_init(liveness_lock *lock) {
   memset(lock, 0, sizeof *lock);
   pthread_mutexattr_t attributes;
@@ -18,10 +20,38 @@ int muster_liveness_init(liveness_lock *lock) {
   return status;
 }
 
+#if defined(__GLIBC__)
+static void forget_parents_locks(void) {}
+static void note_list(void) {}
+#else
+// After fork(3) musl leaves the child's thread with the list of robust mutexes that the parent's thread holds (glibc empties it; both
+// make the kernel forget it). The first lock that the child takes would be put before the parent's, by a store into the
+// parent's mutex: which is shared memory, so that the parent, letting go, follows a pointer of the child's. So we empty the child's list,
+// which holds nothing of its own yet. Where the list begins the kernel tells while it is registered, that is in the parent.
+static _Thread_local struct robust_list_head *list;
+static _Thread_local fork_guard list_guard;
+
+static void forget_parents_locks(void) {
+  if (!list || !muster_fork_inherited(&list_guard)) return;
+  list->list.next = &list->list;
+  list = NULL;
+}
+
+static void note_list(void) {
+  if (list || muster_fork_guard(&list_guard)) return;
+  size_t length;
+  int saved = errno;
+  if (syscall(SYS_get_robust_list, 0, &list, &length)) list = NULL;
+  errno = saved;
+}
+#endif
+
 int muster_liveness_take(liveness_lock *lock) {
+  forget_parents_locks();
   int status = pthread_mutex_trylock(&lock->mutex);
   // A death from here on leaves the word marked again, so nothing is lost between the two calls.
   if (status == EOWNERDEAD) pthread_mutex_consistent(&lock->mutex);
+  if (status == 0 || status == EOWNERDEAD) note_list();
   return status;
 }
 

@@ -65,37 +65,51 @@ static int make_handle(const char *name, const muster_region_options *options, i
   return 0;
 }
 
+// One call of muster_region_open.
+typedef struct opening {
+  const char *name;
+  region_path path;
+  const muster_region_options *options;
+  int refused;  // `initialize` or `renew` said no: its number is the caller's, and means nothing to us
+} opening;
+
+static int call(opening *open, muster_region_fill callback, unsigned char *base, size_t payload_size) {
+  int status = callback ? callback(base + MUSTER_REGION_HEADER_SIZE, payload_size, open->options->context) : 0;
+  open->refused = status != 0;
+  return status;
+}
+
 // Puts the region in order after a generation of users that are all gone. Runs with the region held exclusively; a death in
 // here leaves it held by nobody, so the next to open it does all of it again.
-static int renew(unsigned char *base, size_t payload_size, const muster_region_options *options) {
-  int status = options->renew ? options->renew(base + MUSTER_REGION_HEADER_SIZE, payload_size, options->context) : 0;
+static int renew(opening *open, unsigned char *base, size_t payload_size) {
+  int status = call(open, open->options->renew, base, payload_size);
   region_header *header = (region_header *)base;
-  if (!status && options->flags & MUSTER_REGION_FILE) muster_boot_id(header->boot);
+  if (!status && open->options->flags & MUSTER_REGION_FILE) muster_boot_id(header->boot);
   return status;
 }
 
 // EAGAIN: held exclusively, or removed meanwhile: look again. ENOENT: no such name.
-static int attach_once(const char *name, const region_path *path, const muster_region_options *options,
-                       muster_region **region) {
+static int attach_once(opening *open, muster_region **region) {
+  const muster_region_options *options = open->options;
   int read_only = (options->flags & MUSTER_REGION_READ_ONLY) != 0, file = -1, exclusive = 0;
   region_header header = {0};
-  int status = muster_region_file_open(path, read_only, &file);
+  int status = muster_region_file_open(&open->path, read_only, &file);
   if (status) return status;
   if (!read_only && (options->renew || options->flags & MUSTER_REGION_FILE))
     exclusive = muster_region_file_lock(file, REGION_LOCK_USE, F_WRLCK) == 0;
   if (!exclusive && !(options->flags & MUSTER_REGION_PEEK))
     status = muster_region_file_lock(file, REGION_LOCK_USE, F_RDLCK);
   muster_mismatch differs = {0};
-  if (!status) status = muster_region_file_check(file, options->flags, &header, &differs);
+  if (!status) status = muster_region_file_check(file, &open->path, options->flags, &header, &differs);
   if (status == EPROTO && options->mismatch) *options->mismatch = differs;
   if (!status) status = compare(&header, options);
   unsigned char *base = NULL;
   size_t size = (size_t)header.payload_size;
   if (!status) {
     status = map(file, size, read_only, &base);
-    if (!status && exclusive) status = renew(base, size, options);
+    if (!status && exclusive) status = renew(open, base, size);
     if (!status && exclusive) status = muster_region_file_lock(file, REGION_LOCK_USE, F_RDLCK);
-    if (!status) status = make_handle(name, options, file, base, size, 0, region);
+    if (!status) status = make_handle(open->name, options, file, base, size, 0, region);
     if (status && base) munmap(base, MUSTER_REGION_HEADER_SIZE + size);
   }
   if (status) muster_region_file_close(file);
@@ -115,22 +129,25 @@ static void fill_header(region_header *header, const muster_region_options *opti
   muster_boot_id(header->boot);
 }
 
-static int create_once(const char *name, const region_path *path, const muster_region_options *options,
-                       muster_region **region) {
+static int create_once(opening *open, muster_region **region) {
+  const muster_region_options *options = open->options;
   size_t size = (size_t)options->size;
   if (size == 0 || size > (size_t)INT64_MAX - MUSTER_REGION_HEADER_SIZE) return EINVAL;
+  // Before the draft: it may take the last descriptor, and the boot id is read from a file.
+  region_header header;
+  fill_header(&header, options);
   region_draft draft;
-  int status = muster_region_draft_make(path, options->mode, MUSTER_REGION_HEADER_SIZE + size, &draft);
+  int status = muster_region_draft_make(&open->path, options->mode, MUSTER_REGION_HEADER_SIZE + size, &draft);
   if (status) return status;
+  // Held before there is a header: neither the region nor a draft that has a name ever looks stale.
+  status = muster_region_file_lock(draft.file, REGION_LOCK_USE, F_RDLCK);
   unsigned char *base = NULL;
-  status = map(draft.file, size, 0, &base);
+  if (!status) status = map(draft.file, size, 0, &base);
   if (!status) {
-    fill_header((region_header *)base, options);
-    if (options->initialize) status = options->initialize(base + MUSTER_REGION_HEADER_SIZE, size, options->context);
-    // Held before it can be seen, so that there is no moment at which it looks stale.
-    if (!status) status = muster_region_file_lock(draft.file, REGION_LOCK_USE, F_RDLCK);
-    if (!status) status = make_handle(name, options, draft.file, base, size, 1, region);
-    if (!status && (status = muster_region_draft_publish(&draft, path)) != 0) free(*region), *region = NULL;
+    memcpy(base, &header, sizeof header);
+    status = call(open, options->initialize, base, size);
+    if (!status) status = make_handle(open->name, options, draft.file, base, size, 1, region);
+    if (!status && (status = muster_region_draft_publish(&draft, &open->path)) != 0) free(*region), *region = NULL;
     if (status) munmap(base, MUSTER_REGION_HEADER_SIZE + size);
   }
   if (status) muster_region_draft_discard(&draft);
@@ -148,30 +165,37 @@ static void pause_before(int *turn, muster_deadline end) {
   muster_region_sleep_until(muster_deadline_after(pause) < end ? muster_deadline_after(pause) : end);
 }
 
+// EAGAIN: look again.
+static int open_once(opening *open, muster_region **region) {
+  int may_create = (open->options->flags & MUSTER_REGION_CREATE) != 0;
+  int may_attach = (open->options->flags & MUSTER_REGION_ATTACH) != 0, status;
+  if (may_attach) {
+    status = attach_once(open, region);
+  } else {
+    status = muster_region_file_exists(&open->path) ? EEXIST : ENOENT;
+  }
+  if (status != ENOENT || !may_create || open->refused) return status;
+  status = create_once(open, region);
+  return status == EEXIST && may_attach && !open->refused ? EAGAIN : status;
+}
+
 int muster_region_open(const char *name, const muster_region_options *options, muster_region **region) {
   *region = NULL;
   if (options->mismatch) *options->mismatch = (muster_mismatch){0};
   if (!flags_fit(options)) return EINVAL;
-  region_path path;
-  int status = muster_region_path(name, options->flags, &path);
+  opening open = {.name = name, .options = options};
+  int status = muster_region_path(name, options->flags, &open.path);
   if (status) return status;
-  int may_create = (options->flags & MUSTER_REGION_CREATE) != 0, may_attach = (options->flags & MUSTER_REGION_ATTACH) != 0;
+  int may_create = (options->flags & MUSTER_REGION_CREATE) != 0;
   if (may_create && options->size == 0) return EINVAL;
   muster_deadline patience = muster_deadline_after(MUSTER_REGION_PATIENCE);
   for (int turn = 0;;) {
-    if (may_attach) {
-      status = attach_once(name, &path, options, region);
-    } else {
-      status = muster_region_file_exists(&path) ? EEXIST : ENOENT;
-    }
-    if (status == ENOENT && may_create) {
-      status = create_once(name, &path, options, region);
-      if (status == EEXIST && may_attach) status = EAGAIN;
-    }
+    status = open_once(&open, region);
+    if (open.refused) return status;
     if (status == EAGAIN) {
       if (muster_deadline_passed(patience)) return EBUSY;
       pause_before(&turn, patience);
-    } else if (status == ENOENT && options->deadline > 0) {
+    } else if (status == ENOENT && !may_create && options->deadline > 0) {
       if (muster_deadline_passed(options->deadline)) return ETIMEDOUT;
       pause_before(&turn, options->deadline);
       patience = muster_deadline_after(MUSTER_REGION_PATIENCE);

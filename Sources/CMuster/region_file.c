@@ -44,7 +44,7 @@ static void folder_of(const region_path *path, char folder[PATH_MAX]) {
 
 static int open_retry(const char *path, int flags, mode_t mode, int *file) {
   int saved = errno, error = 0;
-  do *file = open(path, flags | O_CLOEXEC | O_NOFOLLOW, mode);
+  do *file = open(path, flags | O_CLOEXEC, mode);
   while (*file < 0 && errno == EINTR);
   if (*file < 0) error = errno;
   errno = saved;
@@ -53,7 +53,8 @@ static int open_retry(const char *path, int flags, mode_t mode, int *file) {
 
 int muster_region_file_open(const region_path *path, int read_only, int *file) {
   // O_NONBLOCK: a FIFO that stands at the name must not hold us.
-  return open_retry(path->path, (read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK, 0, file);
+  int error = open_retry(path->path, (read_only ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_NONBLOCK, 0, file);
+  return error == ENXIO ? EBADMSG : error;  // a socket, or a device that is not there
 }
 
 void muster_region_file_close(int file) {
@@ -74,14 +75,16 @@ int muster_region_file_lock(int file, int byte, int type) {
   return error == EACCES ? EAGAIN : error;
 }
 
-int muster_region_file_check(int file, uint32_t flags, region_header *header, muster_mismatch *differs) {
+int muster_region_file_check(int file, const region_path *path, uint32_t flags, region_header *header,
+                             muster_mismatch *differs) {
   struct stat status;
   int saved = errno, error = 0;
   if (fstat(file, &status)) error = errno;
   errno = saved;
   if (error) return error;
-  if (!S_ISREG(status.st_mode)) return EBADMSG;
-  if (status.st_nlink == 0) return EAGAIN;
+  if (!S_ISREG(status.st_mode)) return S_ISDIR(status.st_mode) ? EISDIR : EBADMSG;
+  // A draft's own name, or a hard link, can outlive the name by which we came.
+  if (status.st_nlink == 0 || (status.st_nlink > 1 && !muster_region_file_is(path, file))) return EAGAIN;
   if (status.st_uid != geteuid() && !(flags & MUSTER_REGION_ANY_OWNER)) return EACCES;
   // read(2) where the mapping would do: a file that is cut in this moment is an error then, and no SIGBUS.
   ssize_t got = pread(file, header, sizeof *header, 0);
@@ -140,7 +143,7 @@ static int open_named_draft(const region_path *path, region_draft *draft) {
                         (unsigned long long)muster_clock_now(), __atomic_fetch_add(&count, 1, __ATOMIC_RELAXED));
   if (length < 0 || (size_t)length >= sizeof draft->name) return ENAMETOOLONG;
   draft->named = 1;
-  return open_retry(draft->name, O_RDWR | O_CREAT | O_EXCL, 0600, &draft->file);
+  return open_retry(draft->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600, &draft->file);
 }
 
 static int open_draft(const region_path *path, region_draft *draft) {

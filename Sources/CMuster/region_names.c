@@ -25,7 +25,7 @@ static int remove_once(const region_path *path, uint32_t flags) {
   muster_mismatch differs;
   int status = muster_region_file_open(path, 0, &file);
   if (status) return status;
-  status = muster_region_file_check(file, flags, &header, &differs);
+  status = muster_region_file_check(file, path, flags, &header, &differs);
   if (status == EPROTO) status = 0;  // another format of ours may go too
   if (!status) status = muster_region_file_lock(file, REGION_LOCK_NAME, F_WRLCK);
   if (!status && !(flags & MUSTER_REGION_FORCE)) {
@@ -57,17 +57,15 @@ static int is_held(int file) {
   return held;
 }
 
-static int inspect_file(int file, const char *last, muster_region_info *info) {
+static int inspect_file(int file, const region_path *path, const uint8_t boot[16], muster_region_info *info) {
   region_header header;
   muster_mismatch differs;
-  int status = muster_region_file_check(file, MUSTER_REGION_ANY_OWNER, &header, &differs);
+  int status = muster_region_file_check(file, path, MUSTER_REGION_ANY_OWNER, &header, &differs);
   if (status) return status == EAGAIN ? ENOENT : status;
   struct stat about;
   int saved = errno, error = fstat(file, &about) ? errno : 0;
   errno = saved;
   if (error) return error;
-  uint8_t boot[16];
-  muster_boot_id(boot);
   *info = (muster_region_info){.kind = header.kind,
                                .version = header.version,
                                .layout = header.layout,
@@ -78,8 +76,9 @@ static int inspect_file(int file, const char *last, muster_region_info *info) {
                                .creator_pid = header.creator_pid,
                                .held = is_held(file),
                                .created = header.created,
-                               .this_boot = memcmp(boot, header.boot, sizeof boot) == 0};
-  memccpy(info->name, last, 0, sizeof info->name - 1);
+                               .this_boot = memcmp(boot, header.boot, sizeof header.boot) == 0};
+  const char *slash = strrchr(path->path, '/');
+  memccpy(info->name, slash ? slash + 1 : path->path, 0, sizeof info->name - 1);
   return 0;
 }
 
@@ -87,11 +86,12 @@ int muster_region_inspect(const char *name, uint32_t flags, muster_region_info *
   region_path path;
   int status = muster_region_path(name, flags, &path);
   if (status) return status;
+  uint8_t boot[16];
+  muster_boot_id(boot);
   int file;
   status = muster_region_file_open(&path, 1, &file);
   if (status) return status;
-  const char *slash = strrchr(path.path, '/');
-  status = inspect_file(file, slash ? slash + 1 : path.path, info);
+  status = inspect_file(file, &path, boot, info);
   muster_region_file_close(file);
   return status;
 }

@@ -137,7 +137,7 @@ size_t crash_record(const char *path, char *text, size_t size) {
   return length;
 }
 
-void refuse_call(long number, int argument, uint32_t bits, int error) {
+void refuse_call_with(long number, int argument, uint32_t bits, int error) {
   uint32_t low = (uint32_t)offsetof(struct seccomp_data, args) + 8 * (uint32_t)argument;
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
   low += 4;

@@ -49,7 +49,7 @@ size_t crash_record(const char *path, char *text, size_t size);
 
 // Makes a system call fail with `error` in this process and its children from now on; of its arguments, number
 // `argument` must have one of the bits `bits` (0: whatever the arguments).
-void refuse_call(long number, int argument, uint32_t bits, int error);
+void refuse_call_with(long number, int argument, uint32_t bits, int error);
 
 // Waits until a process that is no child is gone.
 void await_end(pid_t pid);

@@ -89,27 +89,27 @@ static void life_and_death_are_told(void) { there_and_back(alive_path_of("told")
 
 // What a sandbox, or a limit, takes away: the result is the same, by other ways.
 static void without_inotify(void) {
-  refuse_call(SYS_inotify_init1, 0, 0, EMFILE);
+  refuse_call_with(SYS_inotify_init1, 0, 0, EMFILE);
   CHECK(inotify_init1(0) < 0);
   there_and_back(alive_path_of("no-inotify"));
 }
 
 static void without_watches(void) {
-  refuse_call(SYS_inotify_add_watch, 0, 0, ENOSPC);
+  refuse_call_with(SYS_inotify_add_watch, 0, 0, ENOSPC);
   CHECK(inotify_add_watch(0, "/", IN_CREATE) < 0 && errno == ENOSPC);
   there_and_back(alive_path_of("no-watches"));
 }
 
 static void without_pidfd(void) {
-  refuse_call(SYS_pidfd_open, 0, 0, ENOSYS);
+  refuse_call_with(SYS_pidfd_open, 0, 0, ENOSYS);
   CHECK(syscall(SYS_pidfd_open, getpid(), 0) < 0);
   there_and_back(alive_path_of("no-pidfd"));
 }
 
 static void without_either(void) {
-  refuse_call(SYS_inotify_init1, 0, 0, EMFILE);
+  refuse_call_with(SYS_inotify_init1, 0, 0, EMFILE);
   CHECK(inotify_init1(0) < 0);
-  refuse_call(SYS_pidfd_open, 0, 0, EPERM);
+  refuse_call_with(SYS_pidfd_open, 0, 0, EPERM);
   CHECK(syscall(SYS_pidfd_open, getpid(), 0) < 0);
   there_and_back(alive_path_of("neither"));
 }
@@ -126,22 +126,22 @@ static int entries(const char *folder) {
 
 static void without_unnamed_files(void) {
   // The bit of O_TMPFILE that is not O_DIRECTORY's.
-  refuse_call(SYS_openat, 2, O_TMPFILE & ~O_DIRECTORY, EOPNOTSUPP);
+  refuse_call_with(SYS_openat, 2, O_TMPFILE & ~O_DIRECTORY, EOPNOTSUPP);
   CHECK(open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) < 0 && errno == EOPNOTSUPP);
   there_and_back(alive_path_of("no-tmpfile"));
   CHECK_EQUAL(entries(test_folder()), 0);
 }
 
 static void without_unnamed_files_or_renaming(void) {
-  refuse_call(SYS_openat, 2, O_TMPFILE & ~O_DIRECTORY, EOPNOTSUPP);
+  refuse_call_with(SYS_openat, 2, O_TMPFILE & ~O_DIRECTORY, EOPNOTSUPP);
   CHECK(open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) < 0 && errno == EOPNOTSUPP);
-  refuse_call(SYS_renameat2, 0, 0, EINVAL);
+  refuse_call_with(SYS_renameat2, 0, 0, EINVAL);
   there_and_back(alive_path_of("no-rename"));
   CHECK_EQUAL(entries(test_folder()), 0);
 }
 
 static void without_links_by_descriptor(void) {
-  refuse_call(SYS_linkat, 4, AT_EMPTY_PATH, EPERM);
+  refuse_call_with(SYS_linkat, 4, AT_EMPTY_PATH, EPERM);
   CHECK(linkat(0, "", AT_FDCWD, "/none/none", AT_EMPTY_PATH) < 0 && errno == EPERM);
   there_and_back(alive_path_of("no-empty-path"));
   CHECK_EQUAL(entries(test_folder()), 0);

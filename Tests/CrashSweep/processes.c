@@ -29,7 +29,7 @@ void harness_wait(uint32_t *word, uint32_t while_it_is, int64_t nanoseconds) {
 }
 
 static ssize_t read_proc(pid_t pid, const char *file, char *text, size_t size) {
-  char path[64];
+  char path[96];
   snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, file);
   int descriptor = open(path, O_RDONLY | O_CLOEXEC);
   ssize_t length = descriptor < 0 ? -1 : read(descriptor, text, size - 1);

@@ -70,7 +70,7 @@ typedef struct muster_region_options {
   uint32_t version;   // of the payload's layout; compared unless kind is 0
   uint64_t layout;    // a hash of what else must agree; 0 when attaching: any
   uint64_t size;      // bytes of the payload, at least 1 when creating; 0 when attaching: any
-  muster_deadline deadline;  // attaching: how long to wait for the name to appear; 0: don't
+  muster_deadline deadline;  // ATTACH alone: how long to wait for the name to appear; 0: don't
   // Fills a new payload, which is zeroed, before anybody can see it. NULL leaves the zeros.
   muster_region_fill MUSTER_NULLABLE initialize;
   // Called with the region held exclusively when nobody else holds it, so that whatever an earlier, dead
@@ -90,6 +90,7 @@ typedef struct muster_region_options {
 //   ETIMEDOUT   no such name appeared by the deadline
 //   EPROTO      another format, kind, version, layout or size; *mismatch says which
 //   EBADMSG     what is there is no region, or a cut or corrupt one
+//   EISDIR      the name leads to a folder
 //   EACCES      permission denied, or another user's region without ANY_OWNER
 //   ELOOP       the name leads to a symbolic link
 //   EBUSY       a process that is removing or renewing the region has not finished within MUSTER_REGION_PATIENCE
@@ -121,7 +122,7 @@ int muster_region_sync(muster_region *MUSTER_NONNULL region) MUSTER_MUST_CHECK;
 // Removes a name. Flags: FILE (a path), FORCE (also while somebody holds it: those go on with memory that has no
 // name, and the next to open the name gets another region), ANY_OWNER.
 //
-// Returns 0, ENOENT, EBUSY (held, and no FORCE), EBADMSG (not a region: never removed), EACCES, EPERM.
+// Returns 0, ENOENT, EBUSY (held, and no FORCE), EBADMSG, EISDIR, ELOOP (not a region: never removed), EACCES, EPERM.
 int muster_region_remove(const char *MUSTER_NONNULL name, uint32_t flags) MUSTER_MUST_CHECK;
 
 // What can be said of a region without attaching to it.

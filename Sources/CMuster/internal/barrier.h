@@ -23,6 +23,10 @@ struct muster_barrier {
   uint32_t index;     // its arrival index in `phase`
   int spins;          // turns to spin before yielding, as they have paid so far
   int yields;         // turns to yield before sleeping, likewise
+  int long_yields;    // one after another
+  int has_polled;     // looked at phase `polled` before sleeping, and
+  int on_watch;       // had to watch the others in it
+  uint32_t polled;
   muster_barrier_action action;
   void *context;
   muster_region *region;
@@ -53,7 +57,6 @@ static inline const uint32_t *barrier_futex(const muster_barrier *barrier) {
   return (const uint32_t *)(const void *)&barrier->shared->root + 1;
 #endif
 }
-static inline uint32_t barrier_sleep_tag(uint32_t phase) { return phase << 1 | 1; }
 
 // The bits that are set without an arrival when a phase begins: places, or leaves, that are wholly absent.
 uint32_t muster_barrier_absent_children(const muster_barrier *barrier);
@@ -78,12 +81,15 @@ uint64_t muster_barrier_next(muster_barrier *barrier, uint64_t root, int complet
 // Breaks the barrier if its root still is `seen`. Wakes all.
 int muster_barrier_break(muster_barrier *barrier, uint64_t *seen, muster_barrier_cause cause, uint32_t member);
 
+// Says, before the last look at the root, that somebody sleeps in that phase.
+void muster_barrier_announce_sleep(muster_barrier *barrier, uint32_t phase);
+
 // What became of phase `phase`, by root word `root`: 0, EAGAIN (it goes on), EINVAL (yet to come) or why it ended otherwise.
 int muster_barrier_outcome(const muster_barrier *barrier, uint32_t phase, uint64_t root);
 
-// Does for phase `phase` whatever others left half done, and what the policy says about the dead. Returns other than 0 when it
-// changed the root, or found that it is not the one of that phase any more.
-int muster_barrier_tend(muster_barrier *barrier, uint32_t phase);
+// Does for phase `phase` whatever others left half done, and, if `look_for_dead`, what the policy says about the dead. Returns other
+// than 0 when it changed something, or found that the phase is over.
+int muster_barrier_tend(muster_barrier *barrier, uint32_t phase, int look_for_dead);
 
 // Whether a member is among those who have arrived in that phase, or need not.
 int muster_barrier_has_arrived(const muster_barrier *barrier, uint32_t phase, uint64_t root, uint32_t member);

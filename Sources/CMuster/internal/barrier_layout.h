@@ -26,10 +26,13 @@
 //                        word. Dead between: anyone who looks sets the bit. Never cleared. A word of the next phase starts with these
 //                        bits; its maker reads `absent` after the old word, and so sees all whose bit the old word shows
 //   ticket               tree, who is about to arrive: {phase, count}. Dead just after: that arrival index is given to nobody
-//   sleeping             who is about to sleep, before he looks at the phase once more: that somebody sleeps in this phase. Dead: a wake too
-//                        many. A releaser reads it after the phase has changed, so one of the two sees the other's (Dekker)
+//   sleeping             who is about to sleep, before he looks at the phase once more: the newest phase that somebody sleeps in; never
+//                        replaced by an older one, which one who was stopped just here would else do. Dead: a wake too many. A releaser
+//                        reads it after the phase has changed, so one of the two sees the other's (Dekker), and wakes also for a newer
+//                        phase, which one who was fast may have put over the one released
 //   last_reset           who advances the phase, before a reset phase leaves the history. Idempotent
-//   watchers             see group_watch.c
+//   slots                see group_watch.c
+//   yield_after          a waiter whose yield took long, relaxed: nothing depends on it but how waiters pass their time
 // SPDX-License-Identifier: Apache-2.0
 #ifndef MUSTER_INTERNAL_BARRIER_LAYOUT_H
 #define MUSTER_INTERNAL_BARRIER_LAYOUT_H
@@ -73,12 +76,13 @@ typedef struct barrier_shared {
   uint64_t hot_unused[6];
   // tree
   uint64_t ticket;
-  uint64_t ticket_unused[7];
+  uint64_t ticket_unused[15];
   // cold
   uint32_t absences;    // not 0: some place is, or is about to be, absent
   uint32_t last_reset;  // phase | 2^31 of the last reset phase that has left the history; 0: none has
-  uint64_t watchers[GROUP_WATCHERS];
-  uint64_t cold_unused;
+  uint64_t slots[GROUP_SLOTS];
+  int64_t yield_after;  // a hint: until then yielding has been found to hand the processor to other programs
+  uint64_t cold_unused[2];
   barrier_leaf leaves[BARRIER_LEAVES];
   // The group follows.
 } barrier_shared;

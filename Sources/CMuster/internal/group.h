@@ -32,20 +32,30 @@ typedef struct group_seating {
 } group_seating;
 int muster_group_join_seated(muster_group *group, const group_seating *seating, uint32_t *member);
 
-// Adds to the set what a sleeper must watch so that no death goes unseen, as its share of the watch. `slots`
-// (GROUP_WATCHERS words of shared memory) belong to one kind of sleep, `tag` to one occasion of it: a slot with another
-// tag is vacant, so nobody needs to give up his. EAGAIN: a place is dead that was not, or the like: look again before
-// sleeping.
-//
-// `known_dead` says of a dead place whether the caller has done what there is to do about it.
+// A sleeper's share of the watch over the group, so that no death goes unseen (group_watch.c). `slots` (GROUP_SLOTS words of shared
+// memory) belong to one kind of sleep, `tag` to one occasion of it, growing (mod 2^32) from one to the next: a slot with an older tag is
+// vacant, so nobody needs to give up his.
 typedef struct group_watch {
   uint64_t *slots;
   uint32_t tag;
-  uint32_t roster;  // the roster as it was before the caller looked at the places
+  const uint32_t *wake;  // the word at which all sleep
+  uint32_t roster;       // the roster as it was before the caller looked at the places
+  // Of a dead place: whether the caller has done what there is to do about it.
   int (*known_dead)(uint32_t index, void *context);
   void *context;
 } group_watch;
-int muster_group_watch(muster_group *group, const group_watch *watch, muster_wait_set *set);
+
+typedef struct group_duty {
+  enum { DUTY_NONE, DUTY_DEPUTY, DUTY_WATCHER } role;
+  uint32_t shard;
+} group_duty;
+
+// What falls to this sleeper. `again`: he was woken, or has waited for long, and looks whether those on duty still live.
+group_duty muster_group_duty(muster_group *group, const group_watch *watch, int again);
+
+// Adds to the set what that duty asks to sleep at. EAGAIN: a place is dead that was not, or the like: look again before sleeping. A
+// watcher must have looked at the places since he has his duty.
+int muster_group_watch(muster_group *group, const group_watch *watch, group_duty duty, muster_wait_set *set);
 
 // Counts the end of whoever was in the place, once: whether this call did.
 int muster_group_note_end(muster_group *group, uint32_t index);

@@ -6,7 +6,7 @@
 //   ----------------  ------------------------------  ---------  ---------------------------------------------------
 //   head.roster       joiner, leaver, noticer         add, acq+  a change that is not counted yet is counted by whoever
 //                                                     release    notices the place (see place.noted)
-//   head.watchers     a sleeper, by cas               acq+rel    the word names a dead member: the next sleeper takes it
+//   head.slots        a sleeper, by cas               acq+rel    the word names a dead member: whoever looks clears it
 //   place.lock        libc and the kernel             theirs     the kernel marks it: that is the death itself
 //   place.state       who holds place.lock            release    the mark in the lock outweighs it: the place is dead
 //   place.noted       joiner, leaver, noticer         release    unlike `incarnation`: its end is not counted in the roster
@@ -30,13 +30,14 @@
 enum {
   GROUP_VERSION = 1,
   GROUP_SHARD = 125,   // places that one sleeper watches: 128 words, less its own, the roster's and one to spare
-  GROUP_WATCHERS = 6,  // two for each of the at most 3 shards
+  GROUP_SLOTS = 12,    // two watchers and two deputies for each of the at most 3 shards
 };
 
 enum { PLACE_FREE = 0, PLACE_JOINED = 1, PLACE_LEFT = 2 };
 
 typedef struct group_place {
   liveness_lock lock;
+  // In the line of the lock word, so that to look at a place is to touch one line.
   uint32_t state;
   uint32_t incarnation;  // counts joiners
   uint32_t noted;        // the incarnation whose end is counted in the roster
@@ -44,7 +45,7 @@ typedef struct group_place {
   int32_t pid;
   uint32_t reserved;
   uint64_t start;
-  uint64_t unused[4];
+  uint64_t unused[5];
 } group_place;
 
 _Static_assert(sizeof(group_place) == 128, "two cache lines a place");
@@ -60,10 +61,10 @@ typedef struct group_head {
   // second line
   uint32_t roster;
   uint32_t padding;
-  uint64_t watchers[GROUP_WATCHERS];
-  uint64_t unused_too;
+  uint64_t slots[GROUP_SLOTS];
+  uint64_t unused_too[11];
 } group_head;
 
-_Static_assert(sizeof(group_head) == 128, "two cache lines");
+_Static_assert(sizeof(group_head) == 256, "four cache lines");
 
 #endif

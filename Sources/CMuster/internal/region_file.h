@@ -33,8 +33,9 @@ void muster_region_file_close(int file);
 // descriptor has on that byte becomes the other kind in one step.
 int muster_region_file_lock(int file, int byte, int type);
 
-// Copies the header and checks it against the file. EAGAIN: the file has lost its name meanwhile.
-int muster_region_file_check(int file, uint32_t flags, region_header *header, muster_mismatch *mismatch);
+// Copies the header and checks it against the file. EAGAIN: the file has lost this name meanwhile.
+int muster_region_file_check(int file, const region_path *path, uint32_t flags, region_header *header,
+                             muster_mismatch *mismatch);
 
 int muster_region_file_exists(const region_path *path);
 
