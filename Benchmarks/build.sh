@@ -14,14 +14,14 @@ compile() { # OBJECT SOURCE
   fi
   # shellcheck disable=SC2086
   case $2 in
-    *.cc) "$cxx" -std=c++17 -O2 -g -c "$2" -o "$1" ;;
-    *) "$cc" $cflags ${boost:+-DBENCH_BOOST} -I"$root/include" -c "$2" -o "$1" ;;
+    *.cc) $cxx -std=c++17 -O2 -g -c "$2" -o "$1" ;;
+    *) $cc $cflags ${boost:+-DBENCH_BOOST} -I"$root/include" -c "$2" -o "$1" ;;
   esac
 }
 
 find_peers() {
   if printf '#include <boost/interprocess/sync/interprocess_condition.hpp>\n' |
-      "$cxx" -std=c++17 -x c++ -fsyntax-only - 2> /dev/null; then
+      $cxx -std=c++17 -x c++ -fsyntax-only - 2> /dev/null; then
     boost=1
   fi
   if ! command -v mpicc > /dev/null || ! command -v mpirun > /dev/null; then
@@ -61,6 +61,6 @@ build_all() {
       *) extra='' linker='' ;;
     esac
     # shellcheck disable=SC2086
-    "${linker:-$cc}" "$build/$name.o" $extra "$build"/muster/*.o -o "$build/$name" -pthread || return 1
+    ${linker:-$cc} "$build/$name.o" $extra "$build"/muster/*.o -o "$build/$name" -pthread || return 1
   done
 }

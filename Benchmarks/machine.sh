@@ -10,10 +10,15 @@ machine() {
   ! grep -qw hypervisor /proc/cpuinfo || virtual=' (virtual machine)'
   property processors "$(nproc) of $(getconf _NPROCESSORS_ONLN)$virtual"
   property kernel "$(uname -srm)"
-  property libc "$(getconf GNU_LIBC_VERSION 2> /dev/null || ldd --version 2>&1 | sed -n '1,2p' | tr '\n' ' ')"
-  property compiler "$("$cc" --version | head -n 1), -O2"
+  # That of the programs, which may be another than the machine's.
+  libc=$(printf '#include <features.h>\nglibc __GLIBC__.__GLIBC_MINOR__\n' | $cc -E -P - 2> /dev/null | tail -n 1 | tr -d ' ')
+  case $libc in
+    glibc[0-9]*) property libc "glibc ${libc#glibc}" ;;
+    *) if grep -aq ld-musl "$build/busy"; then property libc musl; else property libc unknown; fi ;;
+  esac
+  property compiler "$($cc --version | head -n 1), -O2"
   [ -z "$boost" ] || property Boost "$(printf '#include <boost/version.hpp>\nBOOST_LIB_VERSION\n' |
-    "$cxx" -x c++ -E -P - | tail -n 1 | tr -d '"' | tr _ .)"
+    $cxx -x c++ -E -P - | tail -n 1 | tr -d '"' | tr _ .)"
   [ -z "$mpi" ] || property MPI "$(mpirun --version | head -n 1)"
   [ -z "$python" ] || property Python "$($python -c 'import platform; print(platform.python_version())')"
   property Muster "$(git -C "$root" describe --always --dirty --abbrev=10 2> /dev/null || echo 'not a checkout')"
