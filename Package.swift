@@ -1,4 +1,4 @@
-// swift-tools-version: 6.1
+// swift-tools-version: 6.2
 // SPDX-License-Identifier: Apache-2.0
 import PackageDescription
 
@@ -8,17 +8,19 @@ let swiftSettings: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableUpcomingFeature("InternalImportsByDefault"),
   .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .treatAllWarnings(as: .error),
 ]
 
 let package = Package(
   name: "muster",
   products: [
     .library(name: "CMuster", targets: ["CMuster"]),
+    .library(name: "Muster", targets: ["Muster"]),
     .executable(name: "mpbarrier", targets: ["mpbarrier"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
-    .package(url: "https://github.com/apple/swift-system.git", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-system.git", from: "1.6.0"),
     .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.2", traits: []),
   ],
   targets: [
@@ -31,6 +33,11 @@ let package = Package(
     .executableTarget(
       name: "crash-sweep", dependencies: ["CMuster"], path: "Tests/CrashSweep",
       cSettings: [.define("_GNU_SOURCE")]),
+    .target(
+      name: "Muster", dependencies: ["CMuster", .product(name: "SystemPackage", package: "swift-system")],
+      swiftSettings: swiftSettings),
+    .testTarget(
+      name: "MusterTests", dependencies: ["Muster", "CMuster"], swiftSettings: swiftSettings),
     .target(name: "CMusterCLI", cSettings: [.define("_GNU_SOURCE")]),
     .target(
       name: "MusterCLI",

@@ -60,6 +60,8 @@ void muster_futex_wake_all(const uint32_t *word) {
   errno = saved;
 }
 
+void muster_wake_all(const uint32_t *word) { muster_futex_wake_all(word); }
+
 int muster_wait_any(const muster_wait_set *set, muster_deadline deadline) {
   if (set->count == 0 || set->count > MUSTER_WAIT_WORDS) return EINVAL;
   if (deadline <= 0) return ETIMEDOUT;

@@ -43,6 +43,10 @@ typedef struct muster_wait_set {
 // poll once more). EINVAL: no word, or more than MUSTER_WAIT_WORDS. EFAULT: a word that is not mapped.
 int muster_wait_any(const muster_wait_set *MUSTER_NONNULL set, muster_deadline deadline);
 
+// Wakes all who sleep at a word, in whatever process. For a word of the program's own that it puts into its sets, such as a doorbell
+// that calls a reactor to new work: change the word, then wake.
+void muster_wake_all(const uint32_t *MUSTER_NONNULL word);
+
 MUSTER_END_DECLS
 
 #endif

@@ -1,0 +1,89 @@
+// The thread that holds this process's liveness locks.
+//
+// A liveness lock belongs to the thread that took it: the kernel lets go of it when that thread ends, and libc refuses to let
+// another thread release it. Swift objects move between threads and tasks, and the threads of a pool may end. So whatever
+// takes or releases one runs here, on one thread that is started at the first and lives as long as the process: the
+// death that the others see is then the death of the process, which is what one means by it.
+//
+// The jobs are short: none sleeps. (Opening by name may wait up to a second for a process that was stopped in the middle of
+// removing or renewing that very region: MUSTER_REGION_PATIENCE.)
+// SPDX-License-Identifier: Apache-2.0
+import CMuster
+import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+final class Keeper: Sendable {
+  static let shared = Keeper()
+
+  private struct Queue {
+    var jobs: [@Sendable () -> Void] = []
+    var started = false
+    var thread: pthread_t?
+  }
+
+  private let bell = Doorbell()
+  private let queue = Mutex(Queue())
+
+  /// Runs a short job on the thread and gives what it returned. The caller waits for it, and for those queued before it.
+  ///
+  /// - Throws: `ThreadFailure` when the thread can't be started; the job is not run then.
+  func run<Result>(_ job: () -> Result) throws(ThreadFailure) -> Result {
+    var result: Result?
+    func body() { result = job() }
+    try withoutActuallyEscaping(body) { (escapable) throws(ThreadFailure) in
+      // The caller stands still until the job is done, so nothing here is used by two threads at a time.
+      nonisolated(unsafe) let work = escapable
+      try perform { work() }
+    }
+    return result!
+  }
+
+  private func perform(_ job: @escaping @Sendable () -> Void) throws(ThreadFailure) {
+    let done = Doorbell()
+    let here = pthread_self()
+    let status = queue.withLock { queue -> Int32? in
+      // An object let go of by a job of this thread.
+      if let thread = queue.thread, pthread_equal(thread, here) != 0 { return nil }
+      if !queue.started {
+        let status = start()
+        if status != 0 { return status }
+        queue.started = true
+      }
+      queue.jobs.append {
+        job()
+        done.ring()
+      }
+      return 0
+    }
+    guard let status else { return job() }
+    guard status == 0 else { throw ThreadFailure(status: status) }
+    bell.ring()
+    _ = done.waitBlocking(after: 0)
+  }
+
+  private func start() -> Int32 { Threads.start("muster-keeper") { self.serve() } }
+
+  private func serve() {
+    let own = pthread_self()
+    queue.withLock { $0.thread = own }
+    while true {
+      let seen = bell.count
+      let jobs = queue.withLock { queue in
+        defer { queue.jobs = [] }
+        return queue.jobs
+      }
+      for job in jobs { job() }
+      if jobs.isEmpty { _ = bell.waitBlocking(after: seen) }
+    }
+  }
+}
+
+/// A thread that could not be started.
+struct ThreadFailure: Error {
+  var status: Int32
+}
