@@ -78,7 +78,7 @@ int muster_alive_step(int64_t *step) {
 static int read_file(int file, alive_reading *reading, alive_record *record, alive_lock *lock) {
   int readings = 0;
   for (int64_t step = 0;;) {
-    alive_lock before, after;
+    alive_lock before = ALIVE_FREE, after = ALIVE_FREE;
     int status = muster_alive_lock_ask(file, &before);
     if (!status) status = muster_alive_record_read(file, reading, record);
     if (!status) status = muster_alive_lock_ask(file, &after);
