@@ -1,5 +1,5 @@
-// One process counts, another reads the counters through a read-only mapping. The first is killed while it counts at full
-// speed; the reader still has the last whole snapshot, learns of the death, and a successor goes on from there.
+// One process counts, another reads the counters through a read-only mapping. The first is killed while it counts at
+// full speed; the reader still has the last whole snapshot, learns of the death, and a successor goes on from there.
 // SPDX-License-Identifier: Apache-2.0
 #include <muster/muster.h>
 #include <signal.h>
@@ -48,7 +48,7 @@ int main(void) {
   muster_seqlock *successor = ready(name, MUSTER_REGION_ATTACH);
   status = muster_seqlock_add(successor, REQUESTS, 1);
   if (!status) status = muster_seqlock_read(reader, seen, COUNTERS, NULL);
-  if (!status) printf("%s %llu, %s %llu\n", labels[0], (unsigned long long)seen[0], labels[1], (unsigned long long)seen[1]);
+  for (int i = 0; !status && i < COUNTERS; i++) printf("%s %llu\n", labels[i], (unsigned long long)seen[i]);
   int whole = seen[REQUESTS] == sequence + 1 && seen[BYTES] == 100 * sequence;
   muster_seqlock_close(successor);
   muster_seqlock_close(reader);

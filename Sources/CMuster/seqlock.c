@@ -79,8 +79,8 @@ int muster_seqlock_renew(void *memory, size_t size) {
   status = muster_group_init((seqlock_head *)memory + 1, seqlock_claim_size(), 1);
   if (status) return status;
   __atomic_store_n(&state->waiting, 0u, __ATOMIC_RELAXED);
-  // Processes leave `latest` at a whole copy wherever they die. A machine that stops doesn't: it may have kept the state's page
-  // and the copies' pages of different moments.
+  // Processes leave `latest` at a whole copy wherever they die. A machine that stops doesn't: it may have kept the
+  // state's page and the copies' pages of different moments.
   uint64_t latest = __atomic_load_n(&state->latest, __ATOMIC_RELAXED), may_be[] = {latest, latest + 1, latest - 1};
   for (size_t i = 0; i < sizeof may_be / sizeof *may_be; i++) {
     if (__atomic_load_n(stamp_in(memory, words, may_be[i]), __ATOMIC_RELAXED) != may_be[i]) continue;
@@ -114,7 +114,7 @@ static int make_handle(const void *memory, size_t size, int read_only, muster_se
                                          .changed = UINT32_MAX};
   // Attaching to a group, and asking it who lives, stores nothing.
   if (!status)
-    status = muster_group_attach((void *)((uintptr_t)memory + sizeof(seqlock_head)), seqlock_claim_size(), &made->group);
+    status = muster_group_attach((seqlock_head *)(uintptr_t)memory + 1, seqlock_claim_size(), &made->group);
   if (status) return free(made), status;
   made->group->read_only = read_only;
   *seqlock = made;
@@ -190,8 +190,8 @@ int muster_seqlock_open(const char *name, const muster_seqlock_options *options,
 
 int muster_seqlock_life(const muster_seqlock *seqlock, int32_t *pid) {
   muster_member before = {0}, after = {0};
-  // A claimant that comes between the looks at the place and at the owner makes them not fit together; nobody comes and goes often
-  // enough to make it so each time.
+  // A claimant that comes between the looks at the place and at the owner makes them not fit together; nobody comes and
+  // goes often enough to make it so each time.
   for (int turn = 0; turn < 16; turn++) {
     int status = muster_group_member(seqlock->group, 0, &before);
     if (status) return status;
@@ -302,7 +302,8 @@ int muster_seqlock_release(muster_seqlock *seqlock) {
 
 int muster_seqlock_close(muster_seqlock *seqlock) {
   if (!seqlock) return 0;
-  if (seqlock->claimed && !muster_fork_inherited(&seqlock->guard) && muster_seqlock_release(seqlock) == EBUSY) return EBUSY;
+  int inherited = muster_fork_inherited(&seqlock->guard);
+  if (seqlock->claimed && !inherited && muster_seqlock_release(seqlock) == EBUSY) return EBUSY;
   (void)muster_group_close(seqlock->group);
   muster_region_close(seqlock->region);
   free(seqlock->writer.newest);
@@ -340,26 +341,28 @@ const muster_seqlock_reader *muster_seqlock_reader_of(const muster_seqlock *seql
 
 muster_seqlock_writer *muster_seqlock_writer_of(muster_seqlock *seqlock) { return &seqlock->writer; }
 
-int muster_seqlock_read(const muster_seqlock *seqlock, uint64_t *words, uint32_t count, uint64_t *sequence) {
+MUSTER_NONBLOCKING int muster_seqlock_read(const muster_seqlock *seqlock, uint64_t *words, uint32_t count,
+                                           uint64_t *sequence) {
   return muster_seqlock_snapshot(&seqlock->reader, 0, count, words, sequence);
 }
 
-int muster_seqlock_read_word(const muster_seqlock *seqlock, uint32_t index, uint64_t *value, uint64_t *sequence) {
+MUSTER_NONBLOCKING int muster_seqlock_read_word(const muster_seqlock *seqlock, uint32_t index, uint64_t *value,
+                                                uint64_t *sequence) {
   return muster_seqlock_snapshot(&seqlock->reader, index, 1, value, sequence);
 }
 
-uint64_t muster_seqlock_sequence(const muster_seqlock *seqlock) {
+MUSTER_NONBLOCKING uint64_t muster_seqlock_sequence(const muster_seqlock *seqlock) {
   return __atomic_load_n(seqlock->reader.latest, __ATOMIC_ACQUIRE);
 }
 
-int muster_seqlock_write(muster_seqlock *seqlock, const uint64_t *words, uint32_t count) {
+MUSTER_NONBLOCKING int muster_seqlock_write(muster_seqlock *seqlock, const uint64_t *words, uint32_t count) {
   return muster_seqlock_publish(&seqlock->writer, 0, count, words);
 }
 
-int muster_seqlock_set(muster_seqlock *seqlock, uint32_t index, uint64_t value) {
+MUSTER_NONBLOCKING int muster_seqlock_set(muster_seqlock *seqlock, uint32_t index, uint64_t value) {
   return muster_seqlock_publish_word(&seqlock->writer, index, value);
 }
 
-int muster_seqlock_add(muster_seqlock *seqlock, uint32_t index, uint64_t delta) {
+MUSTER_NONBLOCKING int muster_seqlock_add(muster_seqlock *seqlock, uint32_t index, uint64_t delta) {
   return muster_seqlock_publish_sum(&seqlock->writer, index, delta);
 }

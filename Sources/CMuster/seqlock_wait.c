@@ -1,13 +1,14 @@
 // Waiting for a change of a seqlock.
 //
-// A sleeper must not miss a write. It stores `waiting`, then loads `latest`, then sleeps at the value that it has seen; the
-// writer clears `waiting`, stores `latest`, then loads `waiting`. The waiter's two and the writer's last two are sequentially
-// consistent, so at least one sees the other's store: the writer wakes, or the waiter finds the new value; and a sleep at a
-// value that is no longer there returns at once. Clearing comes before the store, so it can take back only what the same
-// write wakes. Several waiters with different `seen` share the one word: it says "somebody", not "who".
+// A sleeper must not miss a write. It stores `waiting`, then loads `latest`, then sleeps at the value that it has seen;
+// the writer clears `waiting`, stores `latest`, then loads `waiting`. The waiter's two and the writer's last two are
+// sequentially consistent, so at least one sees the other's store: the writer wakes, or the waiter finds the new value;
+// and a sleep at a value that is no longer there returns at once. Clearing comes before the store, so it can take back
+// only what the same write wakes. Several waiters with different `seen` share the one word: it says "somebody", not
+// "who".
 //
-// A writer that dies between any two of these leaves sleepers that watch its claim (group_watch.c); one that is stopped leaves
-// them to the recheck after a second.
+// A writer that dies between any two of these leaves sleepers that watch its claim (group_watch.c); one that is stopped
+// leaves them to the recheck after a second.
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 
@@ -26,8 +27,8 @@
 #define REALTIME_RESUME() (void)0
 #endif
 
-// How soon one that nobody wakes looks again, at first and at last; and how often a poll begins again in one call when the claim
-// keeps changing hands meanwhile.
+// How soon one that nobody wakes looks again, at first and at last; and how often a poll begins again in one call when
+// the claim keeps changing hands meanwhile.
 enum { FIRST_SLICE = 1000000, LAST_SLICE = 8000000, TURNS = 64 };
 
 static const uint32_t *low_half(const uint64_t *word) {
@@ -38,11 +39,20 @@ static const uint32_t *low_half(const uint64_t *word) {
 #endif
 }
 
-void muster_seqlock_wake(const muster_seqlock_writer *writer) {
-  REALTIME_PAUSE();  // a system call, but not one that sleeps
+// A system call, but not one that sleeps or allocates, and only where somebody waits.
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wunknown-warning-option"
+#pragma clang diagnostic ignored "-Wfunction-effects"
+#endif
+MUSTER_NONBLOCKING void muster_seqlock_wake(const muster_seqlock_writer *writer) {
+  REALTIME_PAUSE();
   muster_futex_wake_all(low_half(writer->latest));
   REALTIME_RESUME();
 }
+#if defined(__clang__)
+#pragma clang diagnostic pop
+#endif
 
 // A sleep that nobody needs to end.
 static void set_slice(const muster_seqlock *seqlock, uint64_t seen, int64_t slice, muster_wait_set *set) {
@@ -62,7 +72,8 @@ static uint64_t newest(const muster_seqlock *seqlock) {
   return __atomic_load_n(seqlock->reader.latest, __ATOMIC_SEQ_CST);
 }
 
-static int poll_change(muster_seqlock *seqlock, uint64_t seen, int64_t slice, uint64_t *sequence, muster_wait_set *set) {
+static int poll_change(muster_seqlock *seqlock, uint64_t seen, int64_t slice, uint64_t *sequence,
+                       muster_wait_set *set) {
   if (muster_fork_inherited(&seqlock->guard)) return EPERM;
   for (int turn = 0; turn < TURNS; turn++) {
     if ((*sequence = newest(seqlock)) != seen) return 0;

@@ -145,7 +145,8 @@ static void stopped_at_random_points(void) {
   munmap(at.memory, muster_seqlock_size(WORDS));
 }
 
-// A death after each of the stores of a write, one by one: this test makes the shared memory as such a writer would have left it.
+// A death after each of the stores of a write, one by one: this test makes the shared memory as such a writer would
+// have left it.
 static void every_half_written_state(void) {
   scene at = {.memory = seqlock_test_memory(3, NULL), .words = 3};
   size_t size = muster_seqlock_size(3);
@@ -229,8 +230,8 @@ static void waits_end_at_death(void) {
   munmap(at.memory, muster_seqlock_size(2));
 }
 
-// Waiters sleep on while writers are killed one after another: whoever follows wakes them, also when the predecessor died between
-// taking their notice back and its write.
+// Waiters sleep on while writers are killed one after another: whoever follows wakes them, also when the predecessor
+// died between taking their notice back and its write.
 static void follow_successors(void *context) {
   const scene *at = context;
   muster_seqlock *counters = attach(at);
@@ -361,7 +362,8 @@ static void write_file_and_hold(void *context) {
 
 static void change_latest(const char *path, uint64_t by) {
   muster_region *region;
-  REQUIRE(!muster_region_open(path, &(muster_region_options){.flags = MUSTER_REGION_ATTACH | MUSTER_REGION_FILE}, &region));
+  muster_region_options options = {.flags = MUSTER_REGION_ATTACH | MUSTER_REGION_FILE};
+  REQUIRE(!muster_region_open(path, &options, &region));
   muster_seqlock *counters;
   REQUIRE(!muster_seqlock_attach(muster_region_payload(region), muster_region_size(region), &counters));
   *(uint64_t *)(uintptr_t)muster_seqlock_reader_of(counters)->latest += by;
@@ -390,7 +392,8 @@ static void files_keep_values(void) {
   CHECK(found.died && found.pid == pid && found.sequence == 1);
   CHECK_STATUS(muster_seqlock_add(counters, 0, 1), 0);
   CHECK_STATUS(muster_seqlock_close(counters), 0);
-  // After a restart of the machine `latest` and the copies may be of different moments: one that is whole is taken, or none.
+  // After a restart of the machine `latest` and the copies may be of different moments: one that is whole is taken, or
+  // none.
   change_latest(path, 1);
   REQUIRE(!muster_seqlock_open(path, &options, &counters));
   CHECK_STATUS(muster_seqlock_read(counters, words, 3, &sequence), 0);
