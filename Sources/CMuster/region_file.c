@@ -83,8 +83,8 @@ int muster_region_file_check(int file, const region_path *path, uint32_t flags, 
   errno = saved;
   if (error) return error;
   if (!S_ISREG(status.st_mode)) return S_ISDIR(status.st_mode) ? EISDIR : EBADMSG;
-  // A draft's own name, or a hard link, can outlive the name by which we came.
-  if (status.st_nlink == 0 || (status.st_nlink > 1 && !muster_region_file_is(path, file))) return EAGAIN;
+  // Not the link count: a draft's own name, or a hard link, can outlive the name by which we came.
+  if (!muster_region_file_is(path, file)) return EAGAIN;
   if (status.st_uid != geteuid() && !(flags & MUSTER_REGION_ANY_OWNER)) return EACCES;
   // read(2) where the mapping would do: a file that is cut in this moment is an error then, and no SIGBUS.
   ssize_t got = pread(file, header, sizeof *header, 0);

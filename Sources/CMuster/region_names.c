@@ -61,7 +61,7 @@ static int inspect_file(int file, const region_path *path, const uint8_t boot[16
   region_header header;
   muster_mismatch differs;
   int status = muster_region_file_check(file, path, MUSTER_REGION_ANY_OWNER, &header, &differs);
-  if (status) return status == EAGAIN ? ENOENT : status;
+  if (status) return status;
   struct stat about;
   int saved = errno, error = fstat(file, &about) ? errno : 0;
   errno = saved;
@@ -88,12 +88,16 @@ int muster_region_inspect(const char *name, uint32_t flags, muster_region_info *
   if (status) return status;
   uint8_t boot[16];
   muster_boot_id(boot);
-  int file;
-  status = muster_region_file_open(&path, 1, &file);
-  if (status) return status;
-  status = inspect_file(file, &path, boot, info);
-  muster_region_file_close(file);
-  return status;
+  // Another look each time that the name was given to another file between open and the comparison.
+  for (int looks = 0; looks < 100; looks++) {
+    int file;
+    status = muster_region_file_open(&path, 1, &file);
+    if (status) return status;
+    status = inspect_file(file, &path, boot, info);
+    muster_region_file_close(file);
+    if (status != EAGAIN) return status;
+  }
+  return ENOENT;
 }
 
 int muster_region_list(muster_region_visit visit, void *context) {
