@@ -23,13 +23,13 @@
 extern const test_suite status_suite;
 extern const test_suite alive_suite, alive_wait_suite, alive_fault_suite;
 extern const test_suite barrier_suite, barrier_death_suite;
-extern const test_suite region_suite;
+extern const test_suite region_suite, region_file_suite, region_hostile_suite, region_race_suite;
 extern const test_suite seqlock_suite, seqlock_death_suite, seqlock_hostile_suite;
 
 static const test_suite *const suites[] = {
-  &status_suite,  &region_suite,        &alive_suite,   &alive_wait_suite,    &alive_fault_suite,
-  &barrier_suite, &barrier_death_suite, &seqlock_suite, &seqlock_death_suite,
-  &seqlock_hostile_suite,
+  &status_suite,       &region_suite,  &region_file_suite,   &region_hostile_suite, &region_race_suite,
+  &alive_suite,        &alive_wait_suite, &alive_fault_suite, &barrier_suite,        &barrier_death_suite,
+  &seqlock_suite,      &seqlock_death_suite, &seqlock_hostile_suite,
 };
 
 enum { SKIPPED = 77, NAMES = 16 };

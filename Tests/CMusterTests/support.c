@@ -7,9 +7,11 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -105,6 +107,18 @@ void refuse_call(long number, int error) {
   struct sock_filter filter[] = {LOAD(nr), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number, 0, 1), REFUSE(error),
                                  ALLOW};
   install(filter, sizeof filter / sizeof *filter);
+}
+
+void die_at_call(long number) {
+  struct sock_filter filter[] = {LOAD(nr), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number, 0, 1),
+                                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS), ALLOW};
+  install(filter, sizeof filter / sizeof *filter);
+}
+
+void mount_private(const char *folder, unsigned long flags, const char *options) {
+  if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS)) test_skip("no mount namespace: %s", strerror(errno));
+  if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("none", folder, "tmpfs", flags, options))
+    test_skip("no tmpfs may be mounted: %s", strerror(errno));
 }
 
 void refuse_tmpfile(int error) {
