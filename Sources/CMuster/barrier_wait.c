@@ -99,8 +99,11 @@ static int arrive(muster_barrier *barrier, int dropping, muster_barrier_result *
     }
     if (barrier->arrived && barrier->phase == phase) return EALREADY;
     if (muster_barrier_has_arrived(barrier, phase, root, barrier->member)) {
-      tell(barrier, result, phase, EAGAIN, root);
-      return EAGAIN;
+      // Dropped by this very call, at a phase that was reset meanwhile: an absent place has arrived at every phase from then on.
+      if (barrier->dropped) note_arrival(barrier, phase, UINT32_MAX, 0);
+      status = barrier->dropped ? 0 : EAGAIN;
+      tell(barrier, result, phase, status, root);
+      return status;
     }
     if (dropping) {
       muster_barrier_mark_absent(barrier, barrier->member);
