@@ -205,7 +205,8 @@ static void expecting_check(void) {
   newcomer_uses_all(0);
 }
 
-// ---- Renewal by the first who comes after all have gone. Who stops in it holds the region, and others are told EBUSY.
+// ---- Renewal by the first who comes after all have gone. Who stops in it holds the region, and others are told
+// EBUSY.
 
 static int renew_operate(void) { return open_renewing(named(), &mine); }
 

@@ -1,5 +1,5 @@
-// Whether the harness finds what it is there to find: objects that are known to be wrong, each in one way, and one that
-// is right.
+// Whether the harness finds what it is there to find: objects that are known to be wrong, each in one way, and one
+// that is right.
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <fcntl.h>

@@ -46,8 +46,8 @@ typedef struct sweep_choice {
   int plain;        // go to each point by single steps alone
 } sweep_choice;
 
-// stepper.c. Each returns SWEEP_OK or what went wrong, with the text in `why`.
-// A process stopped at the entry of operate; single steps from there on.
+// stepper.c. Each returns SWEEP_OK or what went wrong, with the text in `why`. A process stopped at the entry of
+// operate; single steps from there on.
 sweep_verdict stepper_start(pid_t pid, uintptr_t entry, uintptr_t *back);
 sweep_verdict stepper_record(pid_t pid, uintptr_t back, sweep_trace *trace);
 sweep_verdict stepper_run_to(pid_t pid, const sweep_trace *trace, uint32_t point, int plain);

@@ -15,9 +15,9 @@
 
 #include "harness.h"
 
-extern const sweep_suite self_sweep, region_sweep, group_sweep;
+extern const sweep_suite self_sweep, region_sweep, group_sweep, barrier_sweep;
 
-static const sweep_suite *const suites[] = {&self_sweep, &region_sweep, &group_sweep};
+static const sweep_suite *const suites[] = {&self_sweep, &region_sweep, &group_sweep, &barrier_sweep};
 
 #define PREFIX "muster-sweep-"
 
@@ -111,6 +111,7 @@ static void merge(sweep_tally *sum, const sweep_tally *one) {
     sum->verdict = one->verdict, sum->failed_at = one->failed_at;
     memcpy(sum->text, one->text, sizeof sum->text);
   }
+  if (!sum->verdict && one->text[0]) memcpy(sum->text, one->text, sizeof sum->text);
   if (!sum->verdict && one->points != sum->points) {
     sum->verdict = SWEEP_UNSTEADY;
     snprintf(sum->text, sizeof sum->text, "%u instructions in one worker, %u in another", sum->points, one->points);
@@ -143,6 +144,7 @@ static int tell(const sweep_case *of, sweep_injection injection, const sweep_tal
     printf("  found, as it has to be: %s at %u: %.*s", verdicts[sum->verdict], sum->failed_at,
            (int)strcspn(sum->text, "\n"), sum->text);
   putchar('\n');
+  if (fine && !sum->verdict && sum->text[0]) printf("%s\n", sum->text + 1);
   if (fine) return 1;
   if (of->expect) printf("     has to be found: %s; verdict: %s\n", verdicts[of->expect], verdicts[sum->verdict]);
   if (sum->verdict) {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -27,7 +28,10 @@ typedef struct run {
 } run;
 
 static void set_deadline(const run *this) {
-  uint32_t seconds = this->of->seconds ? this->of->seconds : 10;
+  // Single steps are slow beside others' work: a step costs the two processes a turn each.
+  uint32_t seconds = this->of->seconds ? this->of->seconds : 30;
+  const char *slower = getenv("MUSTER_TEST_SLOWER");
+  if (slower && atoi(slower) > 0) seconds *= (uint32_t)atoi(slower);
   __atomic_store_n(&sweep->deadline, sweep_now() + seconds * INT64_C(1000000000), __ATOMIC_RELEASE);
 }
 
@@ -49,8 +53,8 @@ static void survivor(const sweep_case *of) {
 }
 
 static void operate(const sweep_case *of) {
-  // The stack's depth depends on who called, the arguments and the environment; the steps of libc's vector functions on
-  // the last bits of addresses.
+  // The stack's depth depends on who called, the arguments and the environment; the steps of libc's vector functions
+  // on the last bits of addresses.
   volatile char *filler = alloca(((uintptr_t)__builtin_frame_address(0) & 0xffff) + 1);
   filler[0] = 0;
   if (of->prepare) of->prepare();
@@ -114,6 +118,7 @@ static sweep_verdict tell(run *this, uint32_t command, const char *name) {
 static sweep_verdict begin(run *this, sweep_injection injection, uint32_t points, uint32_t point) {
   memset(sweep, 0, offsetof(sweep_shared, folder));
   memset(sweep->arena, 0, sizeof sweep->arena);
+  sweep->variant = this->of->variant;
   sweep->injection = injection;
   sweep->points = points;
   sweep->point = point;

@@ -2,8 +2,8 @@
 //
 // The first two runs of a case are recorded by single steps. A later run gets to point k faster: a breakpoint at the
 // last address before k that the recording had not met before stops the process there at its first visit, which is a
-// known number of steps; the rest is stepped. A point then costs a few steps instead of k, and is as exact: the address
-// at the end must be the recorded one. `--plain` does without breakpoints.
+// known number of steps; the rest is stepped. A point then costs a few steps instead of k, and is as exact: the
+// address at the end must be the recorded one. `--plain` does without breakpoints.
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <signal.h>

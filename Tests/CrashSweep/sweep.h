@@ -6,31 +6,31 @@
 //
 // A case is three functions, and a few that some operations need:
 //
-//   setup      in the survivor, a process that goes on: makes the world as it is before the operation
-//   prepare    in the operator, unobserved: what the operation itself is not about (opening the object, warming up)
-//   operate    in the operator, one instruction at a time
-//   meanwhile  in the survivor, while the operator is stopped: what must not depend on it, and has to end; then several
+//   setup      in the survivor, a process that goes on: makes the world as it is before the operation prepare    in
+//   the operator, unobserved: what the operation itself is not about (opening the object, warming up) operate    in
+//   the operator, one instruction at a time meanwhile  in the survivor, while the operator is stopped: what must not
+//   depend on it, and has to end; then several
 //              foreign commits, so that the operator goes on in a world that has moved
-//   finish     in the operator, after operate and when the check asks for it: closing what prepare opened
-//   check      in the survivor: the state is the one before or the one after, nobody hangs, a newcomer can use all of
+//   finish     in the operator, after operate and when the check asks for it: closing what prepare opened check
+//   in the survivor: the state is the one before or the one after, nobody hangs, a newcomer can use all of
 //              it, and nothing is left behind
 //
 // With n instructions in the operation there are n + 1 points, from 0 (before the first) to n (operate has returned).
 // At each point k, in fresh processes:
 //
-//   crash   the operator is killed (SIGKILL) after instruction k; then check
-//   stall   the operator stays stopped after instruction k; then meanwhile; then it goes on and returns; then check,
+//   crash   the operator is killed (SIGKILL) after instruction k; then check stall   the operator stays stopped after
+//   instruction k; then meanwhile; then it goes on and returns; then check,
 //           with its result in sweep->result
 //
-// Survivor and operator are forked from one image for each point, so statics of a case's file start anew each time, and
-// are the survivor's (setup, meanwhile, check) or the operator's (prepare, operate, finish), never shared. What is
-// shared lies in sweep->arena, which is zeroed before each point, or behind sweep_name() and sweep_path(). The operator
-// is no child of the survivor and inherits no descriptor and no lock from it.
+// Survivor and operator are forked from one image for each point, so statics of a case's file start anew each time,
+// and are the survivor's (setup, meanwhile, check) or the operator's (prepare, operate, finish), never shared. What is
+// shared lies in sweep->arena, which is zeroed before each point, or behind sweep_name() and sweep_path(). The
+// operator is no child of the survivor and inherits no descriptor and no lock from it.
 //
-// The same instructions every time. The point k means something only if the operation takes the same path each time. So
-// address randomisation is off, the vDSO is hidden (its clock may loop; a system call is one step), symbols are bound
-// at start, the pids are the same in each run, MUSTER_SPIN is 0; the operation is recorded twice, and a case whose two
-// recordings differ in one address fails; and at each point the address must be the recorded one.
+// The same instructions every time. The point k means something only if the operation takes the same path each time.
+// So address randomisation is off, the vDSO is hidden (its clock may loop; a system call is one step), symbols are
+// bound at start, the pids are the same in each run, MUSTER_SPIN is 0; the operation is recorded twice, and a case
+// whose two recordings differ in one address fails; and at each point the address must be the recorded one.
 //
 // A failing check (SWEEP_CHECK and its like, in any process of the run) ends the run with its text. The harness then
 // tells the point, the function and the offset in it, and the command that tries this one point again.
@@ -66,9 +66,10 @@ typedef struct sweep_case {
   void (*meanwhile)(void);  // NULL: no stall injection
   void (*finish)(void);   // may be NULL
   void (*check)(void);
-  uint32_t seconds;       // deadline of each of the functions; 0: 10 s
+  uint32_t seconds;       // deadline of each of the functions; 0: 30 s
   uint32_t injections;    // of sweep_injection; 0: all that the functions allow
   uint32_t sample;        // points to try when neither --all nor --sample is given; 0: SWEEP_WHOLE decides
+  uint32_t variant;       // for functions that serve several cases: what they find in sweep->variant
   sweep_verdict expect;   // other than SWEEP_OK: a case that the harness has to find fault with, in just this way
 } sweep_case;
 
@@ -90,6 +91,7 @@ typedef struct sweep_shared {
   sweep_injection injection;
   uint32_t point;         // the operator was stopped or killed after so many instructions
   uint32_t points;        // instructions in the operation; point == points: it has returned
+  uint32_t variant;       // of the case
   int32_t operator_pid;   // 0: not yet started
   uint32_t returned;      // 1: operate returned, and this is what
   int32_t result;
@@ -116,8 +118,8 @@ void sweep_fail(const char *file, int line, const char *format, ...) __attribute
 void sweep_equal(const char *file, int line, const char *text, long long actual, long long expected);
 void sweep_status(const char *file, int line, const char *text, int actual, int expected);
 
-// Says which state the check found. At point 0 of a crash it has to be the one before, at the last point the one after;
-// the sweep prints how often each was met.
+// Says which state the check found. At point 0 of a crash it has to be the one before, at the last point the one
+// after; the sweep prints how often each was met.
 typedef enum sweep_outcome { SWEEP_BEFORE = 1, SWEEP_AFTER = 2 } sweep_outcome;
 void sweep_found(sweep_outcome outcome);
 

@@ -61,6 +61,13 @@ static uint32_t difference(const sweep_trace *one, const sweep_trace *two) {
   return i;
 }
 
+static void add_point(const sweep_trace *trace, uint32_t point, char *text, size_t size) {
+  char where[1024];
+  symbols_point(trace, point, where, sizeof where);
+  size_t used = strlen(text);
+  snprintf(text + used, size - used, "\n     %s", where);
+}
+
 static sweep_verdict told(sweep_tally *tally, sweep_verdict verdict, uint32_t point, const char *text) {
   tally->verdict = verdict;
   tally->failed_at = point;
@@ -75,9 +82,11 @@ static sweep_verdict record_twice(const sweep_case *of, sweep_trace *trace, swee
   char why[2048] = "";
   if (!trace_new(trace) || !trace_new(&other)) return told(tally, SWEEP_BROKEN, 0, "no memory for the recording");
   sweep_verdict verdict = run_record(of, trace, why, sizeof why);
+  if (verdict && trace->points) add_point(trace, trace->points - 1, why, sizeof why);
   if (verdict) return told(tally, verdict, trace->points, why);
   for (int turn = 1; turn < RECORDINGS; turn++) {
     verdict = run_record(of, &other, why, sizeof why);
+    if (verdict && other.points) add_point(&other, other.points - 1, why, sizeof why);
     if (verdict) return told(tally, verdict, other.points, why);
     uint32_t same = difference(trace, &other);
     if (same == trace->points && trace->points == other.points)
@@ -139,10 +148,7 @@ static sweep_verdict try_point(const sweep_case *of, sweep_injection injection, 
     tally->slow += run_check_time > 900000000;
     return verdict;
   }
-  char where[1024];
-  symbols_point(trace, point, where, sizeof where);
-  size_t used = strlen(why);
-  snprintf(why + used, sizeof why - used, "\n     %s", where);
+  add_point(trace, point, why, sizeof why);
   return told(tally, verdict, point, why);
 }
 
@@ -163,5 +169,7 @@ void worker_sweep(const sweep_case *of, sweep_injection injection, const sweep_c
     if (!marks[point] || number++ % choice->jobs != index) continue;
     if (try_point(of, injection, &trace, point, choice->plain, tally)) return;
   }
-  told(tally, SWEEP_OK, 0, "");
+  char where[2048] = "";
+  if (choice->at >= 0 && choice->at <= trace.points) add_point(&trace, (uint32_t)choice->at, where, sizeof where);
+  told(tally, SWEEP_OK, 0, where);
 }
