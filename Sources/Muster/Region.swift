@@ -61,7 +61,8 @@ public final class Region: Sendable {
     options.version = version
     options.layout = layout
     options.size = UInt64(max(size, 0))
-    try self.init(name, options, operation: mode == .attach ? "attach to the region" : "open the region", fill: initialize)
+    try self.init(
+      name, options, operation: mode == .attach ? "attach to the region" : "open the region", fill: initialize)
   }
 
   /// Attaches to a region that exists.
@@ -206,7 +207,8 @@ public final class Region: Sendable {
   ///
   /// - Precondition: the region is not mapped read-only.
   /// - Throws: ``RegionError`` `closed`, or what the closure throws.
-  public func withUnsafeMutableBytes<Result>(_ body: (UnsafeMutableRawBufferPointer) throws -> Result) throws -> Result {
+  public func withUnsafeMutableBytes<Result>(_ body: (UnsafeMutableRawBufferPointer) throws -> Result) throws -> Result
+  {
     precondition(!isReadOnly, "“\(name)” is mapped read-only")
     try begin()
     defer { handle.end() }

@@ -15,7 +15,8 @@ public struct RegionKind: RawRepresentable, Hashable, Sendable, CustomStringConv
 
   /// The kind that four ASCII letters name. Fewer are filled up with zeros, more are a programming error.
   public init(stringLiteral letters: String) {
-    precondition(letters.utf8.count <= 4 && letters.utf8.allSatisfy { $0 < 0x80 }, "a region's kind has four ASCII letters")
+    precondition(
+      letters.utf8.count <= 4 && letters.utf8.allSatisfy { $0 < 0x80 }, "a region's kind has four ASCII letters")
     self.init(rawValue: letters.utf8.reversed().reduce(0) { $0 << 8 | UInt32($1) })
   }
 
@@ -26,7 +27,8 @@ public struct RegionKind: RawRepresentable, Hashable, Sendable, CustomStringConv
   public var description: String {
     let bytes = (0..<4).map { UInt8(truncatingIfNeeded: rawValue >> ($0 * 8)) }
     let letters = bytes.prefix { $0 != 0 }
-    guard !letters.isEmpty, letters.allSatisfy({ (0x21...0x7e).contains($0) }), bytes.dropFirst(letters.count).allSatisfy({ $0 == 0 })
+    guard !letters.isEmpty, letters.allSatisfy({ (0x21...0x7e).contains($0) }),
+      bytes.dropFirst(letters.count).allSatisfy({ $0 == 0 })
     else { return hexadecimal(UInt64(rawValue)) }
     return String(decoding: letters, as: UTF8.self)
   }

@@ -121,7 +121,8 @@ static void any_byte_of_the_header(void) {
     unsigned char before = 0, now;
     CHECK_EQUAL(pread(file, &before, 1, at), 1);
     for (size_t v = 0; v < sizeof values + 8; v++) {
-      now = v < sizeof values ? values[v] : (unsigned char)(before ^ 1u << (v - sizeof values));
+      unsigned flipped = before ^ 1u << (v < sizeof values ? 0 : v - sizeof values);
+      now = v < sizeof values ? values[v] : (unsigned char)(flipped & 0xff);
       CHECK_EQUAL(pwrite(file, &now, 1, at), 1);
       try_all(name, file_size, &opened);
     }

@@ -8,6 +8,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -134,8 +135,21 @@ void refuse_tmpfile(int error) {
 #endif
 }
 
+typedef struct plain_call {
+  void (*call)(void *);
+  void *context;
+} plain_call;
+
+// Sanitizers catch these signals to print where they were raised, and exit.
+static void call_plainly(void *context) {
+  plain_call *of = context;
+  signal(SIGSEGV, SIG_DFL);
+  signal(SIGBUS, SIG_DFL);
+  of->call(of->context);
+}
+
 int signal_of(void (*call)(void *), void *context) {
-  pid_t pid = test_fork(call, context);
+  pid_t pid = test_fork(call_plainly, &(plain_call){call, context});
   int status = 0;
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
   }

@@ -28,15 +28,21 @@ struct RegionTests {
     try await withName { name in
       let region = try Region(RegionName(name), size: 64, kind: "ABCD", version: 1)
       defer { region.close() }
-      let size = try #require(throws: RegionError.self) { try Region(RegionName(name), size: 128, kind: "ABCD", version: 1) }
+      let size = try #require(throws: RegionError.self) {
+        try Region(RegionName(name), size: 128, kind: "ABCD", version: 1)
+      }
       #expect(size.code == .mismatch)
       #expect(size.mismatch?.property == .size && size.mismatch?.expected == 128 && size.mismatch?.found == 64)
       #expect(size.description.contains("another size (asked for 128, found 64)"))
       #expect(size.description.contains(name))
-      let kind = try #require(throws: RegionError.self) { try Region(RegionName(name), size: 64, kind: "WXYZ", version: 1) }
+      let kind = try #require(throws: RegionError.self) {
+        try Region(RegionName(name), size: 64, kind: "WXYZ", version: 1)
+      }
       #expect(kind.mismatch?.property == .kind)
       #expect(kind.description.contains("asked for WXYZ, found ABCD"))
-      let version = try #require(throws: RegionError.self) { try Region(RegionName(name), size: 64, kind: "ABCD", version: 2) }
+      let version = try #require(throws: RegionError.self) {
+        try Region(RegionName(name), size: 64, kind: "ABCD", version: 2)
+      }
       #expect(version.mismatch?.property == .version)
     }
   }
@@ -100,7 +106,8 @@ struct RegionTests {
   @Test("A read-only attach, and what a look tells")
   func looking() async throws {
     try await withName { name in
-      let region = try Region(RegionName(name), size: 24, kind: "LOOK", version: 7, layout: 9, permissions: [.ownerReadWrite, .groupRead])
+      let region = try Region(
+        RegionName(name), size: 24, kind: "LOOK", version: 7, layout: 9, permissions: [.ownerReadWrite, .groupRead])
       let reader = try Region.attach(RegionName(name), kind: "LOOK", version: 7, readOnly: true)
       #expect(reader.isReadOnly && reader.size == 24 && !region.isReadOnly)
       let info = try Region.inspect(RegionName(name))
@@ -153,7 +160,9 @@ struct RegionTests {
       #expect(error?.code == .cancelled)
       let region = try Region(RegionName(name), size: 16)
       #expect(try await task.value == 16)
-      #expect(try await blocking { () throws(RegionError) in try Region.attachBlocking(RegionName(name), until: nil).size } == 16)
+      #expect(
+        try await blocking { () throws(RegionError) in try Region.attachBlocking(RegionName(name), until: nil).size }
+          == 16)
       region.close()
     }
   }

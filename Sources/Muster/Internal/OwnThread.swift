@@ -22,7 +22,9 @@ enum OwnThread {
     let cancelled = Flag()
     return await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
-        let status = Threads.start("muster-wait") { continuation.resume(returning: repeatSteps(deadline, cancelled, body)) }
+        let status = Threads.start("muster-wait") {
+          continuation.resume(returning: repeatSteps(deadline, cancelled, body))
+        }
         if status != 0 { continuation.resume(returning: .noThread(status)) }
       }
     } onCancel: {

@@ -60,7 +60,9 @@ class PendingWait: @unchecked Sendable {
     thread?.bell.ring()
   }
 
-  func suspend(_ continuation: CheckedContinuation<WaitEnd, Never>) { state.withLock { $0.continuation = continuation } }
+  func suspend(_ continuation: CheckedContinuation<WaitEnd, Never>) {
+    state.withLock { $0.continuation = continuation }
+  }
 
   /// Resumes the task. Called once, by whoever has the wait in hand.
   func end(_ how: WaitEnd) {

@@ -63,7 +63,9 @@ final class ReactorThread: @unchecked Sendable {
       let seen = bell.count
       waits += reactor.takeInbox(of: self)
       if waits.isEmpty {
-        if (alone || !bell.waitBlocking(after: seen, deadline: muster_deadline_after(Self.idle))) && reactor.retire(self) {
+        if (alone || !bell.waitBlocking(after: seen, deadline: muster_deadline_after(Self.idle)))
+          && reactor.retire(self)
+        {
           return
         }
         continue

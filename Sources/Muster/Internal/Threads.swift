@@ -52,7 +52,9 @@ enum Threads {
   /// What pthread_setname_np(3) does on the thread itself; Swift's view of libc lacks that function. It is a help for who looks at the process,
   /// so where it fails nothing is lost.
   private static func showName(_ name: String) {
-    guard let file = try? FileDescriptor.open("/proc/thread-self/comm", .writeOnly, options: .closeOnExec) else { return }
+    guard let file = try? FileDescriptor.open("/proc/thread-self/comm", .writeOnly, options: .closeOnExec) else {
+      return
+    }
     _ = try? file.closeAfter { try file.writeAll(name.utf8) }
   }
 }
