@@ -17,6 +17,7 @@ let package = Package(
     .library(name: "CMuster", targets: ["CMuster"]),
     .library(name: "Muster", targets: ["Muster"]),
     .executable(name: "mpbarrier", targets: ["mpbarrier"]),
+    .executable(name: "muster", targets: ["muster-cli"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
@@ -52,8 +53,18 @@ let package = Package(
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),
     .executableTarget(name: "mpbarrier", dependencies: ["MPBarrierKit"], swiftSettings: swiftSettings),
+    .target(
+      name: "MusterToolKit",
+      dependencies: [
+        "CMuster", "MusterCLI",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Subprocess", package: "swift-subprocess"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ], swiftSettings: swiftSettings),
+    .executableTarget(name: "muster-cli", dependencies: ["MusterCLI", "MusterToolKit"], swiftSettings: swiftSettings),
     .testTarget(
-      name: "MusterCLITests", dependencies: ["MusterCLI", "MPBarrierKit"], swiftSettings: swiftSettings),
+      name: "MusterCLITests", dependencies: ["MusterCLI", "MPBarrierKit", "MusterToolKit"], swiftSettings: swiftSettings
+    ),
   ],
   cLanguageStandard: .gnu11
 )

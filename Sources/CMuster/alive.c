@@ -50,11 +50,11 @@ static int check_take(const alive_path *path, void *context, muster_alive_found 
 
 // A holder without a pid is about to be one that tells, or nobody: its lock is on the way, or on its way out.
 static int take_now(const alive_path *path, taking *want, muster_alive_found *found) {
-  int64_t step = 0;
-  int status;
-  do status = muster_alive_take(path, want->mode, &want->alive->held, found);
-  while (status == EBUSY && !found->pid && muster_alive_step(&step));
-  return status;
+  muster_deadline patience = muster_deadline_after(20000000);
+  for (int64_t step = 0;;) {
+    int status = muster_alive_take(path, want->mode, &want->alive->held, found);
+    if (status != EBUSY || found->pid || muster_deadline_passed(patience) || !muster_alive_step(&step)) return status;
+  }
 }
 
 static int make(const char *path, const alive_path *parts, muster_alive **made) {

@@ -61,10 +61,16 @@ int muster_alive_same(int folder, const char *path, const struct stat *file) {
   return there.st_dev == file->st_dev && there.st_ino == file->st_ino ? 0 : ESTALE;
 }
 
+void muster_alive_sleep(muster_deadline until) {
+  struct timespec end = {.tv_sec = until / 1000000000, .tv_nsec = (long)(until % 1000000000)};
+  while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) == EINTR) {
+  }
+}
+
 int muster_alive_step(int64_t *step) {
   *step = *step ? *step * 2 : FIRST_STEP;
   if (*step > LAST_STEP) return 0;
-  nanosleep(&(struct timespec){.tv_nsec = (long)*step}, NULL);
+  muster_alive_sleep(muster_deadline_after(*step));
   return 1;
 }
 

@@ -80,10 +80,10 @@ static void watch_owner(watcher *w, const muster_alive_found *found) {
 static int read_events(watcher *w, const char *base) {
   _Alignas(struct inotify_event) char buffer[4096];
   int concerned = 0;
-  for (;;) {
+  // Not for ever: in a busy folder they may come as fast as they are read.
+  for (int i = 0; i < 16; i++) {
     ssize_t got = read(w->events, buffer, sizeof buffer);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return concerned;
+    if (got <= 0) break;
     for (ssize_t at = 0; at < got;) {
       const struct inotify_event *event = (const struct inotify_event *)(const void *)(buffer + at);
       int other = event->wd == w->folder && event->len && strcmp(event->name, base);
@@ -91,6 +91,7 @@ static int read_events(watcher *w, const char *base) {
       at += (ssize_t)(sizeof *event + event->len);
     }
   }
+  return concerned;
 }
 
 // Sleeps until an event that may concern the file, the owner's death, or `until`. Returns whether it was one of the
@@ -102,7 +103,7 @@ static int sleep_until(watcher *w, const char *base, muster_deadline until) {
     if (rest < 0) rest = 0;
     struct timespec timeout = {.tv_sec = rest / 1000000000, .tv_nsec = (long)(rest % 1000000000)};
     int got = ppoll(polled, 2, &timeout, NULL);
-    if (got < 0 && errno != EINTR) nanosleep(&(struct timespec){.tv_nsec = UNWATCHED}, NULL);
+    if (got < 0 && errno != EINTR) muster_alive_sleep(muster_deadline_after(UNWATCHED));
     if (got > 0 && polled[1].revents) {
       // It stays readable for ever; a lock that is held nevertheless is somebody else's business and comes with events
       // of the file.
@@ -113,6 +114,14 @@ static int sleep_until(watcher *w, const char *base, muster_deadline until) {
     if (got > 0 && read_events(w, base)) return 1;
     if (muster_clock_now() >= until) return 0;
   }
+}
+
+// Somebody holds the file and is not its owner, or not yet: one who is just taking it, or a stranger with a lock of
+// flock(2). To try to take it is itself an event of the file, so events would keep all who wait for it awake.
+static void pause_without_events(watcher *w, muster_deadline deadline) {
+  w->pause = w->pause > UNWATCHED ? FIRST_STEP : w->pause * 2 > UNWATCHED ? UNWATCHED : w->pause * 2;
+  muster_deadline until = muster_deadline_after(w->pause);
+  muster_alive_sleep(until < deadline ? until : deadline);
 }
 
 static void pause_for(watcher *w, const alive_path *path, int watched, muster_deadline deadline) {
@@ -138,6 +147,7 @@ int muster_alive_wait_until(const alive_path *path, muster_deadline deadline, al
     status = check(path, context, found);
     if (status != EAGAIN) break;
     if (last) status = ETIMEDOUT;
+    else if (found->kind == MUSTER_ALIVE_HELD && !found->pid) pause_without_events(&w, deadline);
     else watch_owner(&w, found), pause_for(&w, path, watched, deadline);
   }
   if (w.folder >= 0) inotify_rm_watch(w.events, w.folder);

@@ -11,9 +11,9 @@ enum {
   SPINS_MOST = 4000,
   YIELDS_LEAST = 1,
   YIELDS_MOST = 64,
+  YIELDS_LONG = 2,         // so many long ones in a row are no accident
   YIELD_LONG = 1000000,    // nanoseconds: a yield among members takes some microseconds
-  YIELDS_LONG = 2,         // so many of them one after another are no accident
-  YIELD_PAUSE = 16,        // times as long as the yield that took long, nobody yields
+  YIELD_PAUSE = 100000000  // that long nobody yields on that processor
 };
 
 static void tell(const muster_barrier *barrier, muster_barrier_result *result, uint32_t phase, int status,
@@ -99,9 +99,9 @@ static int arrive(muster_barrier *barrier, int dropping, muster_barrier_result *
     }
     if (barrier->arrived && barrier->phase == phase) return EALREADY;
     if (muster_barrier_has_arrived(barrier, phase, root, barrier->member)) {
-      // Marked absent in the turn before; this phase, which began since, counts the absent from its start: that is the arrival.
+      // Dropped by this very call, at a phase that was reset meanwhile: an absent place has arrived at every phase from then on.
+      if (barrier->dropped) note_arrival(barrier, phase, UINT32_MAX, 0);
       status = barrier->dropped ? 0 : EAGAIN;
-      if (!status) note_arrival(barrier, phase, UINT32_MAX, 0);
       tell(barrier, result, phase, status, root);
       return status;
     }
@@ -224,19 +224,26 @@ static int spin(muster_barrier *barrier, uint32_t phase) {
   return 0;
 }
 
+// When yielding on this processor may be tried again.
+static int64_t *yield_after(muster_barrier *barrier) {
+  int processor = sched_getcpu();
+  return &barrier->shared->yield_after[(processor < 0 ? 0 : processor) % BARRIER_PROCESSORS];
+}
+
 // Yielding is how members that share a processor let each other arrive, at half the price of a sleep and a wake. But where another
-// program wants the processor too, a yield gives it a whole time slice, while who sleeps is put before it when woken. One such
-// yield tells: then nobody yields for a while.
+// program wants that processor too, a yield gives it a whole time slice, while who sleeps is put before it when woken. Whoever
+// finds that out tells all.
 static void yield(muster_barrier *barrier, uint32_t phase) {
-  int64_t *after = &barrier->shared->yield_after, now = muster_clock_now();
+  int64_t *after = yield_after(barrier), now = muster_clock_now();
   if (now < __atomic_load_n(after, __ATOMIC_RELAXED)) return;
   for (int turn = 0; turn < barrier->yields; turn++) {
     sched_yield();
-    int64_t then = now, met = !still_in(barrier, phase);
+    int64_t then = now;
+    int met = !still_in(barrier, phase);
     now = muster_clock_now();
     barrier->long_yields = now - then > YIELD_LONG ? barrier->long_yields + 1 : 0;
     if (barrier->long_yields >= YIELDS_LONG) {
-      __atomic_store_n(after, now + YIELD_PAUSE * (now - then), __ATOMIC_RELAXED);
+      __atomic_store_n(after, now + YIELD_PAUSE, __ATOMIC_RELAXED);
       return;
     }
     if (met) {

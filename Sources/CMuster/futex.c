@@ -36,7 +36,7 @@ static struct timespec to_timespec(muster_deadline deadline) {
 // The error of a futex sleep as what it means for a waiter: 0 is "look again".
 static int sleep_outcome(int error, muster_deadline slept_until, muster_deadline deadline) {
   if (error == ETIMEDOUT) return slept_until >= deadline ? ETIMEDOUT : 0;
-  return error == EFAULT ? EFAULT : 0;
+  return error == EAGAIN || error == EINTR ? 0 : error;
 }
 
 static int wait_one(const uint32_t *word, uint32_t expected, muster_deadline until, muster_deadline deadline) {
@@ -79,8 +79,8 @@ int muster_wait_any(const muster_wait_set *set, muster_deadline deadline) {
     long got = syscall(SYS_futex_waitv, entries, set->count, 0, &end, CLOCK_MONOTONIC);
     int error = got < 0 ? errno : 0;
     errno = saved;
-    if (error != ENOSYS && error != EPERM) return sleep_outcome(error, until, deadline);
-    __atomic_store_n(&waitv_missing, 1, __ATOMIC_RELAXED);
+    if (error != ENOSYS && error != EPERM && error != ENOMEM) return sleep_outcome(error, until, deadline);
+    if (error != ENOMEM) __atomic_store_n(&waitv_missing, 1, __ATOMIC_RELAXED);
   }
   muster_deadline slice = muster_deadline_after(SLICE);
   return wait_one(set->words[0].address, set->words[0].expected, slice < until ? slice : until, deadline);

@@ -10,6 +10,9 @@
 // clears it and wakes all to have it filled. If he is killed before he has done so, his own death wakes another of the four.
 // Behind that stands the recheck of every sleeper after a second, which also covers a watcher that is stopped (SIGSTOP).
 //
+// Slots are filled watchers first, one shard after the other. While fewer sleep than there are shards, which takes more than 125
+// places, watchers look again every 50 ms.
+//
 // Who joins after a watcher went to sleep is not among its words: so joining changes the roster, which wakes the watchers to
 // look anew.
 // SPDX-License-Identifier: Apache-2.0
@@ -17,6 +20,8 @@
 
 #include "internal/futex.h"
 #include "internal/group.h"
+
+enum { UNWATCHED_RECHECK = 50000000 };
 
 // A slot is the tag and place + 1; 0 is nobody, also under tag 0.
 static uint64_t slot_of(uint32_t tag, uint32_t index) { return (uint64_t)tag << 32 | (index + 1); }
@@ -71,14 +76,10 @@ static int is_vacant(const group_watch *watch, uint64_t slot) {
   return slot == 0 || (int32_t)(watch->tag - (uint32_t)(slot >> 32)) > 0;
 }
 
-// Takes a vacant slot of `first` and the one after it, or finds that one is ours.
-static int take_slot(const muster_group *group, const group_watch *watch, uint32_t first) {
-  uint64_t mine = slot_of(watch->tag, group->member);
-  for (uint32_t s = first; s < first + 2; s++) {
-    uint64_t seen = read_slot(watch, s);
-    if (seen == mine || (is_vacant(watch, seen) && swap_slot(watch, s, seen, mine))) return 1;
-  }
-  return 0;
+// Takes a slot if it is vacant, or finds that it is ours.
+static int take_slot(const muster_group *group, const group_watch *watch, uint32_t slot) {
+  uint64_t mine = slot_of(watch->tag, group->member), seen = read_slot(watch, slot);
+  return seen == mine || (is_vacant(watch, seen) && swap_slot(watch, slot, seen, mine));
 }
 
 // Clears the slots of this occasion whose holders no longer live, and wakes all so that they are filled.
@@ -92,27 +93,31 @@ static void clear_dead(const muster_group *group, const group_watch *watch, uint
   if (cleared) muster_futex_wake_all(watch->wake);
 }
 
-static void give_up_deputy(const muster_group *group, const group_watch *watch, uint32_t first) {
+static void give_up_deputies(const muster_group *group, const group_watch *watch, uint32_t shards) {
   uint64_t mine = slot_of(watch->tag, group->member);
-  for (uint32_t s = first; s < first + 2; s++)
-    if (read_slot(watch, s) == mine) swap_slot(watch, s, mine, 0);
+  for (uint32_t s = 0; s < 4 * shards; s++)
+    if (s % 4 >= 2 && read_slot(watch, s) == mine) swap_slot(watch, s, mine, 0);
 }
+
+static uint32_t group_shards(const muster_group *group) { return (group->capacity + GROUP_SHARD - 1) / GROUP_SHARD; }
 
 group_duty muster_group_duty(muster_group *group, const group_watch *watch, int again) {
   // Who is no member can't be watched, hence can't be relied on: he watches what he can by himself.
   if (group->member == GROUP_NOBODY) return (group_duty){DUTY_WATCHER, 0};
-  uint32_t shards = (group->capacity + GROUP_SHARD - 1) / GROUP_SHARD;
+  uint32_t shards = group_shards(group);
   if (again) clear_dead(group, watch, 4 * shards);
-  for (uint32_t shard = 0; shard < shards; shard++) {
-    if (take_slot(group, watch, 4 * shard)) {
-      if (again) give_up_deputy(group, watch, 4 * shard + 2);
-      return (group_duty){DUTY_WATCHER, shard};
+  // Each shard's first watcher, then each one's second, then the deputies: with few sleepers every shard has one.
+  for (uint32_t slot = 0; slot < 4; slot++) {
+    for (uint32_t shard = 0; shard < shards; shard++) {
+      if (!take_slot(group, watch, 4 * shard + slot)) continue;
+      if (slot < 2 && again) give_up_deputies(group, watch, shards);
+      return (group_duty){slot < 2 ? DUTY_WATCHER : DUTY_DEPUTY, shard};
     }
-    if (take_slot(group, watch, 4 * shard + 2)) return (group_duty){DUTY_DEPUTY, shard};
   }
   return (group_duty){DUTY_NONE, 0};
 }
 
+// A slot that nobody holds is being filled by whom its clearing woke.
 static int add_watchers(muster_group *group, const group_watch *watch, uint32_t shard, muster_wait_set *set) {
   for (uint32_t s = 4 * shard; s < 4 * shard + 2; s++) {
     uint32_t holder = watcher_in(group, read_slot(watch, s), watch->tag);
@@ -126,6 +131,11 @@ int muster_group_watch(muster_group *group, const group_watch *watch, group_duty
   if (duty.role == DUTY_NONE) return 0;
   if (duty.role == DUTY_DEPUTY) return add_watchers(group, watch, duty.shard, set);
   if (watch->wake != &group->head->roster) muster_wait_set_add(set, &group->head->roster, watch->roster);
+  // More than 125 places and fewer sleepers than shards: some places are watched by nobody yet.
+  for (uint32_t shard = 0; shard < group_shards(group); shard++) {
+    if (shard != duty.shard && watcher_in(group, read_slot(watch, 4 * shard), watch->tag) == GROUP_NOBODY)
+      set->recheck = muster_deadline_after(UNWATCHED_RECHECK);
+  }
   return add_shard(group, watch, duty.shard, set);
 }
 

@@ -95,10 +95,9 @@ static int attach_once(opening *open, muster_region **region) {
   region_header header = {0};
   int status = muster_region_file_open(&open->path, read_only, &file);
   if (status) return status;
-  if (!read_only && (options->renew || options->flags & MUSTER_REGION_FILE))
-    exclusive = muster_region_file_lock(file, REGION_LOCK_USE, F_WRLCK) == 0;
-  if (!exclusive && !(options->flags & MUSTER_REGION_PEEK))
-    status = muster_region_file_lock(file, REGION_LOCK_USE, F_RDLCK);
+  if (!read_only && options->renew) exclusive = muster_region_file_lock(file, REGION_LOCK_WRITE, 1, F_WRLCK) == 0;
+  if (!(options->flags & MUSTER_REGION_PEEK))
+    status = muster_region_file_lock(file, REGION_LOCK_USE, read_only || exclusive ? 1 : 2, F_RDLCK);
   muster_mismatch differs = {0};
   if (!status) status = muster_region_file_check(file, &open->path, options->flags, &header, &differs);
   if (status == EPROTO && options->mismatch) *options->mismatch = differs;
@@ -108,7 +107,7 @@ static int attach_once(opening *open, muster_region **region) {
   if (!status) {
     status = map(file, size, read_only, &base);
     if (!status && exclusive) status = renew(open, base, size);
-    if (!status && exclusive) status = muster_region_file_lock(file, REGION_LOCK_USE, F_RDLCK);
+    if (!status && exclusive) status = muster_region_file_lock(file, REGION_LOCK_WRITE, 1, F_RDLCK);
     if (!status) status = make_handle(open->name, options, file, base, size, 0, region);
     if (status && base) munmap(base, MUSTER_REGION_HEADER_SIZE + size);
   }
@@ -140,7 +139,7 @@ static int create_once(opening *open, muster_region **region) {
   int status = muster_region_draft_make(&open->path, options->mode, MUSTER_REGION_HEADER_SIZE + size, &draft);
   if (status) return status;
   // Held before there is a header: neither the region nor a draft that has a name ever looks stale.
-  status = muster_region_file_lock(draft.file, REGION_LOCK_USE, F_RDLCK);
+  status = muster_region_file_lock(draft.file, REGION_LOCK_USE, 2, F_RDLCK);
   unsigned char *base = NULL;
   if (!status) status = map(draft.file, size, 0, &base);
   if (!status) {

@@ -63,8 +63,8 @@ void muster_region_file_close(int file) {
   errno = saved;
 }
 
-int muster_region_file_lock(int file, int byte, int type) {
-  struct flock lock = {.l_type = (short)type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+int muster_region_file_lock(int file, int first, int count, int type) {
+  struct flock lock = {.l_type = (short)type, .l_whence = SEEK_SET, .l_start = first, .l_len = count};
   int saved = errno, error = 0;
   while (fcntl(file, F_OFD_SETLK, &lock) < 0) {
     error = errno;

@@ -27,9 +27,9 @@ static int remove_once(const region_path *path, uint32_t flags) {
   if (status) return status;
   status = muster_region_file_check(file, path, flags, &header, &differs);
   if (status == EPROTO) status = 0;  // another format of ours may go too
-  if (!status) status = muster_region_file_lock(file, REGION_LOCK_NAME, F_WRLCK);
+  if (!status) status = muster_region_file_lock(file, REGION_LOCK_NAME, 1, F_WRLCK);
   if (!status && !(flags & MUSTER_REGION_FORCE)) {
-    status = muster_region_file_lock(file, REGION_LOCK_USE, F_WRLCK);
+    status = muster_region_file_lock(file, REGION_LOCK_USE, 1, F_WRLCK);
     if (status == EAGAIN) status = EBUSY;
   }
   if (!status) status = unlink_this(path, file);

@@ -6,7 +6,7 @@ import MusterCLI
 final class BoardRegion {
   let board: Board
   private let region: OpaquePointer
-  private static let kind: UInt32 = 0x4450_424D
+  private static let kind: UInt32 = 0x4242_504D
   private static let version: UInt32 = 1
 
   /// Creates the board of a new run.

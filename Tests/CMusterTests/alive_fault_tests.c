@@ -85,7 +85,7 @@ static void a_link_to_the_folder_is_followed(void) {
 }
 
 typedef struct unprivileged {
-  const char *closed, *inside, *open;
+  const char *closed, *inside, *open, *free;
 } unprivileged;
 
 static void become_nobody(void) {
@@ -108,6 +108,9 @@ static void use_as_nobody(void *context) {
   CHECK_STATUS(muster_alive_probe(u->open, &found), 0);
   CHECK_EQUAL(found.kind, MUSTER_ALIVE_CRASH);
   CHECK_STATUS(muster_alive_acquire(u->open, 0, MUSTER_DEADLINE_NOW, &found, &alive), EACCES);
+  CHECK_STATUS(muster_alive_acquire(u->free, 0, MUSTER_DEADLINE_NOW, &found, &alive), 0);
+  CHECK_STATUS(muster_alive_release(alive), 0);
+  CHECK(!exists(u->free));
   // One in a folder that may not even be searched.
   CHECK_STATUS(muster_alive_probe(u->inside, &found), EACCES);
   CHECK_STATUS(muster_alive_acquire(u->inside, 0, MUSTER_DEADLINE_NOW, &found, &alive), EACCES);
@@ -117,8 +120,9 @@ static void a_folder_that_may_not_be_written(void) {
   const char *folder = alive_path_of("readonly"), *hidden = alive_path_of("hidden");
   unprivileged u = {.closed = alive_path_of("readonly/none"),
                     .inside = alive_path_of("hidden/file"),
-                    .open = alive_path_of("readonly/there")};
-  REQUIRE(!chmod(test_folder(), 0755) && !mkdir(folder, 0755) && !mkdir(hidden, 0700));
+                    .open = alive_path_of("readonly/there"),
+                    .free = alive_path_of("free")};
+  REQUIRE(!chmod(test_folder(), 0777) && !mkdir(folder, 0755) && !mkdir(hidden, 0700));
   owner o = owner_start(u.open);
   owner_kill(&o);
   REQUIRE(!chmod(u.open, 0444) && !chmod(folder, 0555) && !chmod(hidden, 0));
@@ -286,7 +290,6 @@ static void no_descriptors_left(void) {
 typedef struct family {
   const char *path;
   pid_t child;
-  int go;
 } family;
 
 static family *make_family(const char *path) {
@@ -389,39 +392,57 @@ static void a_child_may_own(void) {
   CHECK_STATUS(muster_alive_release(alive), 0);
 }
 
+enum { CHILDREN = 12 };
+
+typedef struct brood {
+  const char *path;
+  pid_t children[CHILDREN];
+  int count;
+} brood;
+
 static void *cycle(void *context) {
-  family *f = context;
-  while (!__atomic_load_n(&f->go, __ATOMIC_SEQ_CST)) {
+  brood *b = context;
+  for (;;) {
     muster_alive *alive;
-    CHECK_STATUS(muster_alive_acquire(f->path, 0, MUSTER_DEADLINE_NOW, NULL, &alive), 0);
+    CHECK_STATUS(muster_alive_acquire(b->path, 0, MUSTER_DEADLINE_NOW, NULL, &alive), 0);
     muster_alive_abandon(alive);
   }
   return NULL;
 }
 
-static void sleep_for_ever(void *context) {
-  (void)context;
+// One thread acquires and lets go without end, another forks.
+static void fork_beside_acquiring(void *context) {
+  brood *b = context;
+  pthread_t thread;
+  REQUIRE(!pthread_create(&thread, NULL, cycle, b));
+  for (int i = 0; i < CHILDREN; i++) {
+    pid_t pid = fork();
+    if (pid == 0)
+      for (;;) pause();
+    b->children[i] = pid;
+    __atomic_add_fetch(&b->count, 1, __ATOMIC_SEQ_CST);
+  }
   for (;;) pause();
 }
 
-// Whatever a thread is at when another forks, no child has come by a lock: with the file closed here it is free, though
-// they live.
+// Whatever the one thread was at when the other forked, no child has come by a lock: when the process is killed the
+// file is free, though the children live.
 static void a_fork_in_the_midst_of_acquiring(void) {
-  family *f = make_family(alive_path_of("race"));
-  pthread_t threads[1];
-  pid_t children[60];
-  REQUIRE(!pthread_create(&threads[0], NULL, cycle, f));
-  for (int i = 0; i < 60; i++) children[i] = test_fork(sleep_for_ever, NULL), test_pause(100000 * (i % 5));
-  __atomic_store_n(&f->go, 1, __ATOMIC_SEQ_CST);
-  pthread_join(threads[0], NULL);
-  int file = open(f->path, O_RDWR | O_CLOEXEC);
-  REQUIRE(file >= 0);
-  CHECK_EQUAL(flock(file, LOCK_EX | LOCK_NB), 0);
-  close(file);
-  muster_alive_found found;
-  CHECK_STATUS(muster_alive_probe(f->path, &found), 0);
-  CHECK_EQUAL(found.kind, MUSTER_ALIVE_CRASH);
-  for (int i = 0; i < 60; i++) kill(children[i], SIGKILL), test_join(children[i], SIGKILL);
+  brood *b = mmap(NULL, sizeof *b, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(b != MAP_FAILED);
+  b->path = alive_path_of("race");
+  for (int round = 0; round < 25; round++) {
+    b->count = 0;
+    pid_t parent = test_fork(fork_beside_acquiring, b);
+    while (__atomic_load_n(&b->count, __ATOMIC_SEQ_CST) < CHILDREN) test_pause(100000);
+    kill(parent, SIGKILL);
+    test_join(parent, SIGKILL);
+    muster_alive *alive;
+    CHECK_STATUS(muster_alive_acquire(b->path, 0, MUSTER_DEADLINE_NOW, NULL, &alive), 0);
+    if (!test_result()) muster_alive_abandon(alive);
+    for (int i = 0; i < CHILDREN; i++) kill(b->children[i], SIGKILL), await_end(b->children[i]);
+    if (test_result()) break;
+  }
 }
 
 static void on_signal(int number) {
@@ -450,6 +471,11 @@ static void a_handler_that_forks(void) {
   }
 }
 
+static int64_t processor_time(const struct rusage *usage) {
+  return (usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * SECOND +
+         (usage->ru_utime.tv_usec + usage->ru_stime.tv_usec) * INT64_C(1000);
+}
+
 // Somebody else's lock, of flock(1) say, on a file that is free otherwise: refused, not waited for in a busy loop, and
 // taken when it goes.
 static void a_stranger_with_a_lock(void) {
@@ -462,7 +488,12 @@ static void a_stranger_with_a_lock(void) {
   muster_alive_found found;
   CHECK_STATUS(muster_alive_acquire(path, 0, MUSTER_DEADLINE_NOW, &found, &alive), EBUSY);
   CHECK(found.kind == MUSTER_ALIVE_HELD && found.pid == 0);
-  CHECK_STATUS(muster_alive_acquire(path, 0, muster_deadline_after(20000000), &found, &alive), ETIMEDOUT);
+  struct rusage before, after;
+  getrusage(RUSAGE_SELF, &before);
+  CHECK_STATUS(muster_alive_acquire(path, 0, muster_deadline_after(300000000), &found, &alive), ETIMEDOUT);
+  getrusage(RUSAGE_SELF, &after);
+  // Some 25 tries, 1 ms; were it woken by its own tries, it would not sleep at all.
+  CHECK(processor_time(&after) - processor_time(&before) < 60000000);
   close(file);
   CHECK_STATUS(muster_alive_acquire(path, 0, MUSTER_DEADLINE_NOW, &found, &alive), 0);
   CHECK(found.kind == MUSTER_ALIVE_CRASH && found.pid == o.pid);

@@ -334,11 +334,15 @@ static void random_kills_leave_one_owner_and_the_truth(void) {
 
 static void probe_for_ever(void *context) {
   shared *s = context;
+  int64_t ended = 0;
   while (!__atomic_load_n(&s->stop, __ATOMIC_SEQ_CST)) {
     muster_alive_found found;
     CHECK_STATUS(muster_alive_probe(s->path, &found), 0);
     // One owner only, so whatever pid is told is its own.
     CHECK(found.pid == 0 || found.pid == (int32_t)s->inside);
+    // And who once was told to be dead is not alive again, nor is what it left taken for the words of the next.
+    if (found.kind == MUSTER_ALIVE_CRASH) ended = found.since;
+    if (found.kind == MUSTER_ALIVE_HELD && found.since) CHECK(found.since > ended);
     __atomic_add_fetch(&s->turns, 1, __ATOMIC_RELAXED);
     if (test_result()) return;
   }

@@ -127,14 +127,14 @@ static int entries(const char *folder) {
 static void without_unnamed_files(void) {
   // The bit of O_TMPFILE that is not O_DIRECTORY's.
   refuse_call_with(SYS_openat, 2, O_TMPFILE & ~O_DIRECTORY, EOPNOTSUPP);
-  CHECK(open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) < 0 && errno == EOPNOTSUPP);
+  CHECK(openat(AT_FDCWD, "/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) < 0 && errno == EOPNOTSUPP);
   there_and_back(alive_path_of("no-tmpfile"));
   CHECK_EQUAL(entries(test_folder()), 0);
 }
 
 static void without_unnamed_files_or_renaming(void) {
   refuse_call_with(SYS_openat, 2, O_TMPFILE & ~O_DIRECTORY, EOPNOTSUPP);
-  CHECK(open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) < 0 && errno == EOPNOTSUPP);
+  CHECK(openat(AT_FDCWD, "/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) < 0 && errno == EOPNOTSUPP);
   refuse_call_with(SYS_renameat2, 0, 0, EINVAL);
   there_and_back(alive_path_of("no-rename"));
   CHECK_EQUAL(entries(test_folder()), 0);

@@ -40,7 +40,7 @@ static void count_up(uint32_t *count) {
 static void wait_for_all(uint32_t *count) {
   uint32_t seen;
   while ((seen = __atomic_load_n(count, __ATOMIC_ACQUIRE)) != RACERS)
-    if (muster_futex_wait(count, seen, soon())) REQUIRE(!"all racers came");
+    REQUIRE(!muster_futex_wait(count, seen, soon()));
 }
 
 static void race_once(racer *me, uint64_t mark) {
@@ -69,7 +69,7 @@ static void race(void *context) {
   racer *me = context;
   for (uint32_t round = 0; round < REPETITIONS; round++) {
     for (uint32_t seen; (seen = __atomic_load_n(&me->track->round, __ATOMIC_ACQUIRE)) <= round;)
-      if (muster_futex_wait(&me->track->round, seen, soon())) REQUIRE(!"the start came");
+      REQUIRE(!muster_futex_wait(&me->track->round, seen, soon()));
     race_once(me, (uint64_t)round << 32 | (me->index + 1));
   }
 }

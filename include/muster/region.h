@@ -73,8 +73,8 @@ typedef struct muster_region_options {
   muster_deadline deadline;  // ATTACH alone: how long to wait for the name to appear; 0: don't
   // Fills a new payload, which is zeroed, before anybody can see it. NULL leaves the zeros.
   muster_region_fill MUSTER_NULLABLE initialize;
-  // Called with the region held exclusively when nobody else holds it, so that whatever an earlier, dead
-  // generation of users left can be put in order. NULL: nothing to be done.
+  // Called when nobody else holds the region but readers that can't write, and while no one else can come to, so that whatever
+  // an earlier, dead generation of users left can be put in order. NULL: nothing to be done.
   muster_region_fill MUSTER_NULLABLE renew;
   void *MUSTER_NULLABLE context;
   muster_mismatch *MUSTER_NULLABLE mismatch;  // filled in at EPROTO
@@ -138,7 +138,7 @@ typedef struct muster_region_info {
   int32_t creator_pid;     // in the creator's pid namespace
   int32_t held;            // 1: at least one process holds it; 0: nobody does
   int64_t created;         // nanoseconds since 1970
-  int32_t this_boot;       // 0: written before the machine was last started
+  int32_t this_boot;       // 0: created, or last renewed, before the machine was last started
   int32_t reserved;
 } muster_region_info;
 

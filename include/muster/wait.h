@@ -40,7 +40,8 @@ typedef struct muster_wait_set {
 // Sleeps until one of the words differs from its expected value or is woken, the set's recheck time, or the deadline.
 //
 // Returns 0 (poll again) or ETIMEDOUT (the deadline itself passed; what is waited for may still have happened:
-// poll once more). EINVAL: no word, or more than MUSTER_WAIT_WORDS. EFAULT: a word that is not mapped.
+// poll once more). EINVAL: no word, or more than MUSTER_WAIT_WORDS, or a word that is not aligned. EFAULT: a word that
+// is not mapped.
 int muster_wait_any(const muster_wait_set *MUSTER_NONNULL set, muster_deadline deadline);
 
 // Wakes all who sleep at a word, in whatever process. For a word of the program's own that it puts into its sets, such as a doorbell

@@ -43,6 +43,9 @@ int muster_alive_same(int folder, const char *path, const struct stat *file);
 // muster_alive_probe returns.
 int muster_alive_look(const alive_path *path, muster_alive_found *found, int *told);
 
+// Sleeps until then, whatever signals come.
+void muster_alive_sleep(muster_deadline until);
+
 // Growing pauses for what takes somebody else some microseconds: start with a step of 0; 0 when 20 ms are over.
 int muster_alive_step(int64_t *step);
 

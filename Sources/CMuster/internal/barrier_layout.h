@@ -32,7 +32,8 @@
 //                        phase, which one who was fast may have put over the one released
 //   last_reset           who advances the phase, before a reset phase leaves the history. Idempotent
 //   slots                see group_watch.c
-//   yield_after          a waiter whose yield took long, relaxed: nothing depends on it but how waiters pass their time
+//   yield_after          a waiter whose yields took long, relaxed: until when nobody is to yield on that processor (by its number, mod 32).
+//                        Nothing but the waiters' pastime depends on it
 // SPDX-License-Identifier: Apache-2.0
 #ifndef MUSTER_INTERNAL_BARRIER_LAYOUT_H
 #define MUSTER_INTERNAL_BARRIER_LAYOUT_H
@@ -47,6 +48,7 @@ enum {
   BARRIER_FLAT = 8,     // up to so many parties arrive at the root itself
   BARRIER_LEAF = 32,    // members of a leaf
   BARRIER_LEAVES = 8,
+  BARRIER_PROCESSORS = 32,
   BARRIER_HISTORY = 10  // phases whose outcome the root word tells
 };
 
@@ -81,8 +83,8 @@ typedef struct barrier_shared {
   uint32_t absences;    // not 0: some place is, or is about to be, absent
   uint32_t last_reset;  // phase | 2^31 of the last reset phase that has left the history; 0: none has
   uint64_t slots[GROUP_SLOTS];
-  int64_t yield_after;  // a hint: until then yielding has been found to hand the processor to other programs
-  uint64_t cold_unused[2];
+  uint64_t cold_unused[3];
+  int64_t yield_after[BARRIER_PROCESSORS];  // CLOCK_MONOTONIC
   barrier_leaf leaves[BARRIER_LEAVES];
   // The group follows.
 } barrier_shared;

@@ -29,9 +29,9 @@ int muster_region_path(const char *name, uint32_t flags, region_path *path);
 int muster_region_file_open(const region_path *path, int read_only, int *file);
 void muster_region_file_close(int file);
 
-// F_RDLCK or F_WRLCK on one byte, without waiting. EAGAIN: somebody else's lock stands against it. A lock that the
-// descriptor has on that byte becomes the other kind in one step.
-int muster_region_file_lock(int file, int byte, int type);
+// F_RDLCK or F_WRLCK on `count` bytes, without waiting. EAGAIN: somebody else's lock stands against it. A lock that the
+// descriptor has there becomes the other kind in one step.
+int muster_region_file_lock(int file, int first, int count, int type);
 
 // Copies the header and checks it against the file. EAGAIN: the file has lost this name meanwhile.
 int muster_region_file_check(int file, const region_path *path, uint32_t flags, region_header *header,

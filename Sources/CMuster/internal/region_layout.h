@@ -31,8 +31,9 @@ typedef struct region_header {
 
 _Static_assert(sizeof(region_header) <= MUSTER_REGION_HEADER_SIZE, "the header fits before the payload");
 
-// Bytes of the file on which OFD locks stand: who uses the region (shared), or removes or renews it (exclusive); and who
-// unlinks its name (exclusive), so that two removers can't unlink each other's successor.
-enum { REGION_LOCK_USE = 0, REGION_LOCK_NAME = 1 };
+// Bytes of the file on which OFD locks stand. USE: every handle shares it; who removes the region has it alone. WRITE: every handle
+// that can write shares it; who renews the region has it alone (a reader that only looks does not stand in the way of that). NAME:
+// who unlinks the name has it alone, so that two removers can't unlink each other's successor.
+enum { REGION_LOCK_USE = 0, REGION_LOCK_WRITE = 1, REGION_LOCK_NAME = 2 };
 
 #endif
