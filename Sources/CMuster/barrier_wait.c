@@ -163,7 +163,7 @@ int muster_barrier_poll(muster_barrier *barrier, uint32_t phase, muster_barrier_
                        .wake = barrier_futex(barrier),
                        .known_dead = is_settled,
                        .context = barrier};
-  for (;;) {
+  for (int turn = 0;; turn++) {
     uint64_t root = __atomic_load_n(&shared->root, __ATOMIC_SEQ_CST);
     int status = muster_barrier_outcome(barrier, phase, root);
     if (status != EAGAIN) {
@@ -186,6 +186,9 @@ int muster_barrier_poll(muster_barrier *barrier, uint32_t phase, muster_barrier_
     set->recheck = muster_deadline_after(MUSTER_WAIT_RECHECK);
     muster_wait_set_add(set, barrier_futex(barrier), (uint32_t)root);
     if (!muster_group_watch(barrier->group, &watch, duty, set)) return EAGAIN;
+    if (turn < GROUP_TURNS) continue;
+    muster_group_watch_alone(set);
+    return EAGAIN;
   }
 }
 

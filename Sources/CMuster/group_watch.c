@@ -93,13 +93,20 @@ static void clear_dead(const muster_group *group, const group_watch *watch, uint
   if (cleared) muster_futex_wake_all(watch->wake);
 }
 
-static void give_up_deputies(const muster_group *group, const group_watch *watch, uint32_t shards) {
+static uint32_t group_shards(const muster_group *group) { return (group->capacity + GROUP_SHARD - 1) / GROUP_SHARD; }
+
+// Gives up the slots that are ours, of those from number `first` of each shard on. Whether there were any.
+static int give_up(const muster_group *group, const group_watch *watch, uint32_t first) {
   uint64_t mine = slot_of(watch->tag, group->member);
-  for (uint32_t s = 0; s < 4 * shards; s++)
-    if (s % 4 >= 2 && read_slot(watch, s) == mine) swap_slot(watch, s, mine, 0);
+  int any = 0;
+  for (uint32_t s = 0; s < 4 * group_shards(group); s++)
+    if (s % 4 >= first && read_slot(watch, s) == mine) any |= swap_slot(watch, s, mine, 0);
+  return any;
 }
 
-static uint32_t group_shards(const muster_group *group) { return (group->capacity + GROUP_SHARD - 1) / GROUP_SHARD; }
+void muster_group_end_watch(muster_group *group, const group_watch *watch) {
+  if (group->member != GROUP_NOBODY && give_up(group, watch, 0)) muster_futex_wake_all(watch->wake);
+}
 
 group_duty muster_group_duty(muster_group *group, const group_watch *watch, int again) {
   // Who is no member can't be watched, hence can't be relied on: he watches what he can by himself.
@@ -110,17 +117,19 @@ group_duty muster_group_duty(muster_group *group, const group_watch *watch, int 
   for (uint32_t slot = 0; slot < 4; slot++) {
     for (uint32_t shard = 0; shard < shards; shard++) {
       if (!take_slot(group, watch, 4 * shard + slot)) continue;
-      if (slot < 2 && again) give_up_deputies(group, watch, shards);
+      if (slot < 2 && again) give_up(group, watch, 2);
       return (group_duty){slot < 2 ? DUTY_WATCHER : DUTY_DEPUTY, shard};
     }
   }
   return (group_duty){DUTY_NONE, 0};
 }
 
-// A slot that nobody holds is being filled by whom its clearing woke.
+// A slot that nobody holds is being filled by whom its clearing woke; one of a later occasion says that ours is over.
 static int add_watchers(muster_group *group, const group_watch *watch, uint32_t shard, muster_wait_set *set) {
   for (uint32_t s = 4 * shard; s < 4 * shard + 2; s++) {
-    uint32_t holder = watcher_in(group, read_slot(watch, s), watch->tag);
+    uint64_t slot = read_slot(watch, s);
+    uint32_t holder = watcher_in(group, slot, watch->tag);
+    if (holder == GROUP_NOBODY && slot >> 32 != watch->tag && !is_vacant(watch, slot)) continue;
     if (holder == GROUP_NOBODY) return EAGAIN;
     if (holder != group->member && add_member(group, holder, set)) return EAGAIN;
   }
@@ -154,24 +163,36 @@ static int note_ends(muster_group *group) {
   return any;
 }
 
-int muster_group_poll(muster_group *group, uint32_t seen, muster_wait_set *set) {
-  if (muster_fork_inherited(&group->guard)) return EPERM;
-  if (group->read_only) return EACCES;
-  group_watch watch = {.slots = group->head->slots,
+static group_watch watch_roster(muster_group *group, uint32_t seen) {
+  return (group_watch){.slots = group->head->slots,
                        .tag = seen,
                        .wake = &group->head->roster,
                        .roster = seen,
                        .known_dead = is_noted,
                        .context = group};
-  group_duty duty;
-  do {
-    duty = muster_group_duty(group, &watch, 1);
+}
+
+int muster_group_poll(muster_group *group, uint32_t seen, muster_wait_set *set) {
+  if (muster_fork_inherited(&group->guard)) return EPERM;
+  if (group->read_only) return EACCES;
+  group_watch watch = watch_roster(group, seen);
+  for (int turn = 0; turn < GROUP_TURNS; turn++) {
+    if (note_ends(group) || muster_group_roster(group) != seen) return 0;
+    group_duty duty = muster_group_duty(group, &watch, 1);
+    // Once more, by one who has his duty now.
     if (note_ends(group) || muster_group_roster(group) != seen) return 0;
     set->count = 0;
     set->recheck = muster_deadline_after(MUSTER_WAIT_RECHECK);
     muster_wait_set_add(set, &group->head->roster, seen);
-  } while (muster_group_watch(group, &watch, duty, set));
+    if (!muster_group_watch(group, &watch, duty, set)) return EAGAIN;
+  }
+  muster_group_watch_alone(set);
   return EAGAIN;
+}
+
+void muster_group_watch_alone(muster_wait_set *set) {
+  set->count = 1;
+  set->recheck = muster_deadline_after(UNWATCHED_RECHECK);
 }
 
 int muster_group_wait(muster_group *group, uint32_t seen, muster_deadline deadline) {
@@ -179,7 +200,12 @@ int muster_group_wait(muster_group *group, uint32_t seen, muster_deadline deadli
   for (;;) {
     int status = muster_group_poll(group, seen, &set);
     if (status != EAGAIN) return status;
-    if (muster_deadline_passed(deadline)) return ETIMEDOUT;
+    if (muster_deadline_passed(deadline)) {
+      // Who does not sleep any more must not be relied on.
+      group_watch watch = watch_roster(group, seen);
+      muster_group_end_watch(group, &watch);
+      return ETIMEDOUT;
+    }
     status = muster_wait_any(&set, deadline);
     if (status && status != ETIMEDOUT) return status;
   }

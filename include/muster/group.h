@@ -120,7 +120,8 @@ uint32_t muster_group_roster(const muster_group *MUSTER_NONNULL group);
 // EPERM, EBADMSG.
 int muster_group_wait(muster_group *MUSTER_NONNULL group, uint32_t seen, muster_deadline deadline) MUSTER_MUST_CHECK;
 
-// The same without sleeping: 0, or EAGAIN with the words to sleep at. See wait.h.
+// The same without sleeping: 0, or EAGAIN with the words to sleep at. See wait.h. Whoever got EAGAIN may have the watch for others who
+// sleep, and should sleep too: if he doesn't, they learn of a death up to MUSTER_WAIT_RECHECK later.
 int muster_group_poll(muster_group *MUSTER_NONNULL group, uint32_t seen,
                       muster_wait_set *MUSTER_NONNULL set) MUSTER_MUST_CHECK;
 

@@ -57,6 +57,14 @@ group_duty muster_group_duty(muster_group *group, const group_watch *watch, int 
 // watcher must have looked at the places since he has his duty.
 int muster_group_watch(muster_group *group, const group_watch *watch, group_duty duty, muster_wait_set *set);
 
+// Gives up one's duty on an occasion that is not over, and wakes all so that another takes it.
+void muster_group_end_watch(muster_group *group, const group_watch *watch);
+
+// How often to look again at once where muster_group_watch says so. Beyond that somebody else scribbles: then the wait goes on at its first
+// word alone, with frequent rechecks.
+enum { GROUP_TURNS = 64 };
+void muster_group_watch_alone(muster_wait_set *set);
+
 // Counts the end of whoever was in the place, once: whether this call did.
 int muster_group_note_end(muster_group *group, uint32_t index);
 
