@@ -63,8 +63,12 @@ let package = Package(
       ], swiftSettings: swiftSettings),
     .executableTarget(name: "muster-cli", dependencies: ["MusterCLI", "MusterToolKit"], swiftSettings: swiftSettings),
     .testTarget(
-      name: "MusterCLITests", dependencies: ["MusterCLI", "MPBarrierKit", "MusterToolKit"], swiftSettings: swiftSettings
-    ),
+      name: "MusterCLITests",
+      dependencies: [
+        "MusterCLI", "MPBarrierKit", "MusterToolKit", "mpbarrier", "muster-cli",
+        .product(name: "Subprocess", package: "swift-subprocess"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ], swiftSettings: swiftSettings),
   ],
   cLanguageStandard: .gnu11
 )
