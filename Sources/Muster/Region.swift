@@ -17,11 +17,13 @@ public import SystemPackage
 /// region.withUnsafeMutableBytes { bytes in ... }
 /// ```
 ///
-/// Any number of processes may race for a name: exactly one creates, the others attach to what it made. A process that dies
-/// while creating holds nobody up. The name stays when all have let go of it, until somebody calls ``remove(_:force:)``.
+/// Any number of processes may race for a name: exactly one creates, the others attach to what it made. A process that
+/// dies while creating holds nobody up. The name stays when all have let go of it, until somebody calls
+/// ``remove(_:force:)``.
 ///
-/// The object is one `muster_region` of C (muster/region.h). It may be used from any thread. ``close()`` lets go of it, and so does the
-/// end of the last reference; memory that a closure of `withUnsafeBytes` is just using stays mapped until it returns.
+/// The object is one `muster_region` of C (muster/region.h). It may be used from any thread. ``close()`` lets go of
+/// it, and so does the end of the last reference; memory that a closure of `withUnsafeBytes` is just using stays
+/// mapped until it returns.
 public final class Region: Sendable {
   /// What was opened.
   public let name: RegionName
@@ -46,7 +48,8 @@ public final class Region: Sendable {
   ///   - permissions: of a region that is created, whatever the umask.
   ///   - anyOwner: whether a region that belongs to another user is accepted.
   ///   - initialize: fills a new payload, which is all zeros, before any process can see it.
-  /// - Throws: ``RegionError``: `mismatch`, `alreadyExists`, `notFound`, `corrupt`, `permissionDenied`, `inUse`, `invalidArgument`, `system`.
+  /// - Throws: ``RegionError``: `mismatch`, `alreadyExists`, `notFound`, `corrupt`, `permissionDenied`, `inUse`,
+  ///   `invalidArgument`, `system`.
   ///
   /// It waits for nobody, except for a second at most for a process that was stopped while removing this very region.
   public convenience init(
@@ -67,8 +70,10 @@ public final class Region: Sendable {
 
   /// Attaches to a region that exists.
   ///
-  /// - Parameters: as of ``init(_:size:kind:version:layout:mode:permissions:anyOwner:initialize:)``; `readOnly` maps it so that a store is a fault.
-  /// - Throws: ``RegionError``: `notFound`, `mismatch`, `corrupt`, `permissionDenied`, `inUse`, `invalidArgument`, `system`.
+  /// - Parameters: as of ``init(_:size:kind:version:layout:mode:permissions:anyOwner:initialize:)``; `readOnly` maps
+  ///   it so that a store is a fault.
+  /// - Throws: ``RegionError``: `notFound`, `mismatch`, `corrupt`, `permissionDenied`, `inUse`, `invalidArgument`,
+  ///   `system`.
   public static func attach(
     _ name: RegionName, size: Int = 0, kind: RegionKind = .any, version: UInt32 = 0, layout: UInt64 = 0,
     readOnly: Bool = false, anyOwner: Bool = false
@@ -78,7 +83,8 @@ public final class Region: Sendable {
 
   /// Attaches to a region, waiting for its name to appear. Blocks the thread.
   ///
-  /// - Parameters: as of ``attach(_:size:kind:version:layout:readOnly:anyOwner:)``; `deadline`: how long to wait, `nil`: for ever.
+  /// - Parameters: as of ``attach(_:size:kind:version:layout:readOnly:anyOwner:)``; `deadline`: how long to wait,
+  ///   `nil`: for ever.
   /// - Throws: ``RegionError``: `timedOut`, and as `attach`.
   @available(*, noasync, message: "blocks the thread; use the form that is awaited")
   public static func attachBlocking(
@@ -92,7 +98,8 @@ public final class Region: Sendable {
 
   /// Attaches to a region, waiting for its name to appear. The task waits, no thread of the cooperative pool does.
   ///
-  /// - Parameters: as of ``attach(_:size:kind:version:layout:readOnly:anyOwner:)``; `deadline`: how long to wait, `nil`: for ever.
+  /// - Parameters: as of ``attach(_:size:kind:version:layout:readOnly:anyOwner:)``; `deadline`: how long to wait,
+  ///   `nil`: for ever.
   /// - Throws: ``RegionError``: `timedOut`, `cancelled` when the task was, and as `attach`.
   public static func attach(
     _ name: RegionName, size: Int = 0, kind: RegionKind = .any, version: UInt32 = 0, layout: UInt64 = 0,
@@ -182,8 +189,8 @@ public final class Region: Sendable {
     return true
   }
 
-  /// Makes a file's contents durable: `msync(2)`, then `fsync(2)` of the file and of its folder. For shared memory there is nothing to do.
-  /// Blocks the thread until the disk has it.
+  /// Makes a file's contents durable: `msync(2)`, then `fsync(2)` of the file and of its folder. For shared memory
+  /// there is nothing to do. Blocks the thread until the disk has it.
   ///
   /// - Throws: ``RegionError``: `closed`, `system`.
   public func synchronizeBlocking() throws(RegionError) {
@@ -193,10 +200,11 @@ public final class Region: Sendable {
 
   /// Lends the payload to a closure, to read.
   ///
-  /// Other processes may be writing to it at any time: what several threads or processes use at a time belongs into atomics. What is
-  /// read is input: check it before relying on it.
+  /// Other processes may be writing to it at any time: what several threads or processes use at a time belongs into
+  /// atomics. What is read is input: check it before relying on it.
   ///
-  /// - Throws: ``RegionError`` `closed`, or what the closure throws. Memory that another process cut off by truncating the file is a `SIGBUS`.
+  /// - Throws: ``RegionError`` `closed`, or what the closure throws. Memory that another process cut off by truncating
+  ///   the file is a `SIGBUS`.
   public func withUnsafeBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result {
     try begin()
     defer { handle.end() }
@@ -215,7 +223,8 @@ public final class Region: Sendable {
     return try body(UnsafeMutableRawBufferPointer(start: payload, count: size))
   }
 
-  /// Lends the payload to a closure as a span, to read. For payloads that nobody changes any more: a span takes what it covers for constant.
+  /// Lends the payload to a closure as a span, to read. For payloads that nobody changes any more: a span takes what
+  /// it covers for constant.
   ///
   /// - Throws: ``RegionError`` `closed`, or what the closure throws.
   public func withSpan<Result>(_ body: (RawSpan) throws -> Result) throws -> Result {

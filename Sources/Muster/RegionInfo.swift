@@ -79,10 +79,11 @@ extension Region {
     return found.sorted { $0.name < $1.name }
   }
 
-  /// Removes a name. With `force` also while somebody holds the region: those go on with memory that has no name, and who opens the name
-  /// next gets another region.
+  /// Removes a name. With `force` also while somebody holds the region: those go on with memory that has no name, and
+  /// who opens the name next gets another region.
   ///
-  /// - Throws: ``RegionError``: `notFound`, `inUse` (held, and not forced), `corrupt` (not a region: never removed), `permissionDenied`.
+  /// - Throws: ``RegionError``: `notFound`, `inUse` (held, and not forced), `corrupt` (not a region: never removed),
+  ///   `permissionDenied`.
   public static func remove(_ name: RegionName, force: Bool = false) throws(RegionError) {
     let operation = "remove the region"
     let flags = name.flags | (force ? UInt32(.MUSTER_REGION_FORCE) : 0)

@@ -2,8 +2,8 @@
 
 /// Four letters that name a kind of object in a region, such as "BARR": C's `MUSTER_KIND`.
 ///
-/// The first letter is the lowest byte. Letters of your own are for your own payloads: Muster's begin with what stands in its
-/// headers.
+/// The first letter is the lowest byte. Letters of your own are for your own payloads: Muster's begin with what stands
+/// in its headers.
 public struct RegionKind: RawRepresentable, Hashable, Sendable, CustomStringConvertible, ExpressibleByStringLiteral {
   /// The four bytes as a number. 0, when attaching: any kind.
   public let rawValue: UInt32

@@ -4,8 +4,8 @@ public import SystemPackage
 
 /// Where a region is: a name of shared memory, or the path of a file.
 ///
-/// A string is a name of shared memory, as `shm_open(3)` finds it: `"crew"` is `/dev/shm/crew`. It may begin with one `/`, has no
-/// other, is not `.` or `..`, and has at most 255 bytes.
+/// A string is a name of shared memory, as `shm_open(3)` finds it: `"crew"` is `/dev/shm/crew`. It may begin with one
+/// `/`, has no other, is not `.` or `..`, and has at most 255 bytes.
 public struct RegionName: Hashable, Sendable, CustomStringConvertible, ExpressibleByStringLiteral {
   /// The name, or the path.
   public let string: String

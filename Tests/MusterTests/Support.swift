@@ -79,8 +79,17 @@ func blocking<Result: Sendable, Failure: Error>(
   return try outcome.get()
 }
 
-/// Looks again and again until it is so. What is waited for happens in another thread or process that gives no sign; a test that
-/// waits in vain is ended by its time limit.
+/// Looks again and again until it is so. What is waited for happens in another thread or process that gives no sign; a
+/// test that waits in vain is ended by its time limit.
 func eventually(_ isSo: () throws -> Bool) async throws {
   while try !isSo() { try await Task.sleep(for: .milliseconds(2)) }
+}
+
+/// A number that closures on any thread may add to.
+final class Count: Sendable {
+  private let stored = Atomic<Int>(0)
+  var value: Int { stored.load(ordering: .sequentiallyConsistent) }
+
+  @discardableResult
+  func add(_ step: Int = 1) -> Int { stored.add(step, ordering: .sequentiallyConsistent).newValue }
 }

@@ -11,8 +11,8 @@ extension Deadline {
   /// Look once, don't wait.
   static let now: Deadline = 0
 
-  /// `ContinuousClock` runs on while the machine is suspended and `CLOCK_MONOTONIC` does not, so an instant is
-  /// taken as what is left until it.
+  /// `ContinuousClock` runs on while the machine is suspended and `CLOCK_MONOTONIC` does not, so an instant is taken
+  /// as what is left until it.
   init(_ instant: ContinuousClock.Instant?) {
     guard let instant else {
       self = .never

@@ -1,9 +1,9 @@
 // The one C object of an owner, and who is using it.
 //
-// One word counts: bit 0, closed; bit 1, somebody has the exclusive part; the rest, two for each use in flight. A use begins only while
-// the object is not closed, and the object is let go of by whoever makes the word "closed, no use": the one that closes, if
-// nothing is in flight, else the last use as it ends. Each step is a compare-and-swap on the one word, so exactly one does it, and nobody
-// touches the object afterwards.
+// One word counts: bit 0, closed; bit 1, somebody has the exclusive part; the rest, two for each use in flight. A use
+// begins only while the object is not closed, and the object is let go of by whoever makes the word "closed, no use":
+// the one that closes, if nothing is in flight, else the last use as it ends. Each step is a compare-and-swap on the
+// one word, so exactly one does it, and nobody touches the object afterwards.
 // SPDX-License-Identifier: Apache-2.0
 import Synchronization
 

@@ -1,12 +1,12 @@
 // The thread that holds this process's liveness locks.
 //
-// A liveness lock belongs to the thread that took it: the kernel lets go of it when that thread ends, and libc refuses to let
-// another thread release it. Swift objects move between threads and tasks, and the threads of a pool may end. So whatever
-// takes or releases one runs here, on one thread that is started at the first and lives as long as the process: the
-// death that the others see is then the death of the process, which is what one means by it.
+// A liveness lock belongs to the thread that took it: the kernel lets go of it when that thread ends, and libc refuses
+// to let another thread release it. Swift objects move between threads and tasks, and the threads of a pool may end.
+// So whatever takes or releases one runs here, on one thread that is started at the first and lives as long as the
+// process: the death that the others see is then the death of the process, which is what one means by it.
 //
-// The jobs are short: none sleeps. (Opening by name may wait up to a second for a process that was stopped in the middle of
-// removing or renewing that very region: MUSTER_REGION_PATIENCE.)
+// The jobs are short: none sleeps. (Opening by name may wait up to a second for a process that was stopped in the
+// middle of removing or renewing that very region: MUSTER_REGION_PATIENCE.)
 // SPDX-License-Identifier: Apache-2.0
 import CMuster
 import Synchronization
@@ -21,7 +21,7 @@ final class Keeper: Sendable {
   static let shared = Keeper()
 
   private struct Queue {
-    var jobs: [@Sendable () -> Void] = []
+    var jobs: [Job] = []
     var started = false
     var thread: pthread_t?
   }
@@ -29,22 +29,34 @@ final class Keeper: Sendable {
   private let bell = Doorbell()
   private let queue = Mutex(Queue())
 
-  /// Runs a short job on the thread and gives what it returned. The caller waits for it, and for those queued before it.
+  /// What is to be run, let go of before the caller goes on: it is the caller's, and may not outlive the call.
+  private final class Job: @unchecked Sendable {
+    let done = Doorbell()
+    private var body: (() -> Void)?
+    init(_ body: @escaping () -> Void) { self.body = body }
+
+    func run() {
+      body?()
+      body = nil
+      done.ring()
+    }
+  }
+
+  /// Runs a short job on the thread and gives what it returned. The caller waits for it, and for those queued before
+  /// it.
   ///
   /// - Throws: `ThreadFailure` when the thread can't be started; the job is not run then.
-  func run<Result>(_ job: () -> Result) throws(ThreadFailure) -> Result {
+  func run<Result>(_ body: () -> Result) throws(ThreadFailure) -> Result {
     var result: Result?
-    func body() { result = job() }
-    try withoutActuallyEscaping(body) { (escapable) throws(ThreadFailure) in
+    let failure = withoutActuallyEscaping(body) { body in
       // The caller stands still until the job is done, so nothing here is used by two threads at a time.
-      nonisolated(unsafe) let work = escapable
-      try perform { work() }
+      perform(Job { result = body() })
     }
+    if let failure { throw failure }
     return result!
   }
 
-  private func perform(_ job: @escaping @Sendable () -> Void) throws(ThreadFailure) {
-    let done = Doorbell()
+  private func perform(_ job: Job) -> ThreadFailure? {
     let here = pthread_self()
     let status = queue.withLock { queue -> Int32? in
       // An object let go of by a job of this thread.
@@ -54,16 +66,17 @@ final class Keeper: Sendable {
         if status != 0 { return status }
         queue.started = true
       }
-      queue.jobs.append {
-        job()
-        done.ring()
-      }
+      queue.jobs.append(job)
       return 0
     }
-    guard let status else { return job() }
-    guard status == 0 else { throw ThreadFailure(status: status) }
+    guard let status else {
+      job.run()
+      return nil
+    }
+    guard status == 0 else { return ThreadFailure(status: status) }
     bell.ring()
-    _ = done.waitBlocking(after: 0)
+    _ = job.done.waitBlocking(after: 0)
+    return nil
   }
 
   private func start() -> Int32 { Threads.start("muster-keeper") { self.serve() } }
@@ -77,7 +90,7 @@ final class Keeper: Sendable {
         defer { queue.jobs = [] }
         return queue.jobs
       }
-      for job in jobs { job() }
+      for job in jobs { job.run() }
       if jobs.isEmpty { _ = bell.waitBlocking(after: seen) }
     }
   }

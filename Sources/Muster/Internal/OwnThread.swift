@@ -16,8 +16,8 @@ enum OwnThread {
   /// Runs a blocking wait off the cooperative pool, in steps. The task goes on when the thread is done, so that the
   /// outcome is certain: what happened before the cancellation was seen did happen.
   ///
-  /// - Parameter body: waits until the deadline that it is given, which is never later than `deadline`, and returns `ETIMEDOUT` when
-  ///   that passed.
+  /// - Parameter body: waits until the deadline that it is given, which is never later than `deadline`, and returns
+  ///   `ETIMEDOUT` when that passed.
   static func wait(until deadline: Deadline, _ body: @escaping @Sendable (Deadline) -> Int32) async -> WaitEnd {
     let cancelled = Flag()
     return await withTaskCancellationHandler {

@@ -21,8 +21,8 @@ enum WaitEnd: Sendable {
 
 /// One wait for one C object: how to look at it, and how to give up. Subclasses say so for their object.
 ///
-/// `poll` and `giveUp` are called by one thread at a time: first by the task that waits, then by the reactor thread that
-/// the wait was handed to under the reactor's lock, then, the same way, by the next. That is why it is Sendable.
+/// `poll` and `giveUp` are called by one thread at a time: first by the task that waits, then by the reactor thread
+/// that the wait was handed to under the reactor's lock, then, the same way, by the next. That is why it is Sendable.
 class PendingWait: @unchecked Sendable {
   private struct State {
     var cancelled = false
@@ -48,8 +48,8 @@ class PendingWait: @unchecked Sendable {
 
   var isCancelled: Bool { state.withLock { $0.cancelled } }
 
-  /// Which thread to call when the task is cancelled. Set before that thread first asks `isCancelled`: a cancellation that it
-  /// does not see then finds the thread here and rings.
+  /// Which thread to call when the task is cancelled. Set before that thread first asks `isCancelled`: a cancellation
+  /// that it does not see then finds the thread here and rings.
   func belongs(to thread: ReactorThread) { state.withLock { $0.thread = thread } }
 
   func cancel() {
@@ -80,5 +80,20 @@ class PendingWait: @unchecked Sendable {
   func endCancelled() -> WaitEnd {
     let status = giveUp()
     return status == ETIMEDOUT ? .cancelled : .status(status)
+  }
+}
+
+extension PendingWait {
+  /// The same wait on the caller's own thread, which sleeps.
+  func runBlocking() -> Int32 {
+    withWaitSet { set in
+      while true {
+        let status = poll(set)
+        if status != EAGAIN { return status }
+        if deadline.hasPassed { return giveUp() }
+        let slept = muster_wait_any(set, deadline)
+        if slept != 0 && slept != ETIMEDOUT { return slept }
+      }
+    }
   }
 }

@@ -1,29 +1,33 @@
 // How a task waits for shared memory without blocking a thread of the cooperative pool.
 //
-// A wait is polled; as long as the poll says EAGAIN it also says at which shared words to sleep (muster/wait.h). Reactor
-// threads sleep for many waits at a time: each at the union of its waits' words and at a doorbell, by futex_waitv(2), at most 128
-// words in all. After each wake a thread polls every wait that it has, resumes the tasks of those that are over, and sleeps anew.
-// A wait that does not fit is handed to another thread, or to a new one, so there are always as many threads as the words need: any
-// number of waits is in progress at the same time, and one never queues behind another. (A pool with a fixed number of threads
-// would deadlock a barrier with more waiters than threads.)
+// A wait is polled; as long as the poll says EAGAIN it also says at which shared words to sleep (muster/wait.h).
+// Reactor threads sleep for many waits at a time: each at the union of its waits' words and at a doorbell, by
+// futex_waitv(2), at most 128 words in all. After each wake a thread polls every wait that it has, resumes the tasks
+// of those that are over, and sleeps anew. A wait that does not fit is handed to another thread, or to a new one, so
+// there are always as many threads as the words need: any number of waits is in progress at the same time, and one
+// never queues behind another. (A pool with a fixed number of threads would deadlock a barrier with more waiters than
+// threads.)
 //
-// Why no wake is lost. Polling gives, with each word, the value at which to sleep; the kernel compares all of them before it
-// sleeps, and a word that has changed since makes the sleep return at once. That holds for one wait's words, so for the union.
-// The poll that says EAGAIN and the sleep are made by the same thread, with nothing between them but other polls. Moreover
-// each wait names a time at which it must be polled again in any case, and the sleep ends at the earliest.
+// Why no wake is lost. Polling gives, with each word, the value at which to sleep; the kernel compares all of them
+// before it sleeps, and a word that has changed since makes the sleep return at once. That holds for one wait's words,
+// so for the union. The poll that says EAGAIN and the sleep are made by the same thread, with nothing between them but
+// other polls. Moreover each wait names a time at which it must be polled again in any case, and the sleep ends at the
+// earliest.
 //
-// Why no submission or cancellation is lost. A thread reads its doorbell's count, then takes its inbox and polls and asks each wait whether it
-// was cancelled, then sleeps at that count. Who submits puts the wait into the inbox, then rings. Who cancels marks the wait, then
-// rings the thread that it belongs to, both under the wait's lock; belonging is set under the same lock before the thread first looks for
-// the mark. So a mark that the thread did not see was made after, hence knows the thread, and its ring changes the count.
+// Why no submission or cancellation is lost. A thread reads its doorbell's count, then takes its inbox and polls and
+// asks each wait whether it was cancelled, then sleeps at that count. Who submits puts the wait into the inbox, then
+// rings. Who cancels marks the wait, then rings the thread that it belongs to, both under the wait's lock; belonging
+// is set under the same lock before the thread first looks for the mark. So a mark that the thread did not see was
+// made after, hence knows the thread, and its ring changes the count.
 //
-// Why each task is resumed exactly once. A wait is in one place at any time: in the hands of the task that made it, in one inbox, or in
-// one thread's list; it moves under the reactor's lock; and only who has it in hand resumes its task, as the last thing.
+// Why each task is resumed exactly once. A wait is in one place at any time: in the hands of the task that made it, in
+// one inbox, or in one thread's list; it moves under the reactor's lock; and only who has it in hand resumes its task,
+// as the last thing.
 //
 // What is left behind: nothing for a wait that ended. A thread without waits ends after a second.
 //
-// Where futex_waitv is missing a sleep is at the first word alone (muster/wait.h), so each wait gets a thread of its own, with the word
-// that a release changes as the first; the doorbell is then looked at every 10 ms.
+// Where futex_waitv is missing a sleep is at the first word alone (muster/wait.h), so each wait gets a thread of its
+// own, with the word that a release changes as the first; the doorbell is then looked at every 10 ms.
 // SPDX-License-Identifier: Apache-2.0
 import CMuster
 import Synchronization
@@ -51,8 +55,8 @@ final class Reactor: Sendable {
   /// How many threads there are, for tests.
   var threadCount: Int { running.load(ordering: .acquiring) }
 
-  /// A word that has changed ends a sleep at many words before its deadline can; without futex_waitv the sleep is at the
-  /// first word, which has not changed, and lasts until the deadline.
+  /// A word that has changed ends a sleep at many words before its deadline can; without futex_waitv the sleep is at
+  /// the first word, which has not changed, and lasts until the deadline.
   static let hasManyWordSleep: Bool = {
     let bell = Doorbell()
     return withWaitSet { set in
@@ -82,7 +86,8 @@ final class Reactor: Sendable {
     }
   }
 
-  /// The first look, on the task's own thread: most waits that are over already cost no hand-over. A long one is left to its thread.
+  /// The first look, on the task's own thread: most waits that are over already cost no hand-over. A long one is left
+  /// to its thread.
   private func begin(_ wait: PendingWait) -> FirstLook {
     guard !wait.isLong else { return .goesOn(words: 0) }
     let (status, words) = withWaitSet { set in (wait.poll(set), min(Int(set.pointee.count), Self.words)) }

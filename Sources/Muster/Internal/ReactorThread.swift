@@ -8,7 +8,8 @@ import CMuster
   import Musl
 #endif
 
-/// `inbox`, `inboxWords` and `polledWords` are guarded by the reactor's lock, `waits` belongs to the thread: that is why it is Sendable.
+/// `inbox`, `inboxWords` and `polledWords` are guarded by the reactor's lock, `waits` belongs to the thread: that is
+/// why it is Sendable.
 final class ReactorThread: @unchecked Sendable {
   /// How long a thread without waits stays for the next, in nanoseconds.
   private static let idle: Int64 = 1_000_000_000
@@ -74,13 +75,15 @@ final class ReactorThread: @unchecked Sendable {
       guard !waits.isEmpty else { continue }
       append(muster_wait_word(address: bell.address, expected: seen), to: sets)
       if muster_wait_any(sets, deadline) == EFAULT {
-        // Memory of a wait is gone, which its handle should have prevented: look at the others all the same, but don't spin.
+        // Memory of a wait is gone, which its handle should have prevented: look at the others all the same, but don't
+        // spin.
         _ = bell.waitBlocking(after: seen, deadline: muster_deadline_after(Self.crowded))
       }
     }
   }
 
-  /// Polls each wait, ends those that are over, hands those on that don't fit, and gathers the words of the others. Returns the nearest deadline.
+  /// Polls each wait, ends those that are over, hands those on that don't fit, and gathers the words of the others.
+  /// Returns the nearest deadline.
   private func pollAll(
     union: UnsafeMutablePointer<muster_wait_set>, scratch: UnsafeMutablePointer<muster_wait_set>
   ) -> Deadline {
@@ -123,8 +126,9 @@ final class ReactorThread: @unchecked Sendable {
     return nearest
   }
 
-  /// Adds one wait's words to the union, if they fit. A wait alone always does: should it have more words than there is room for beside
-  /// the doorbell, the last are left out. Those are members on watch for others (group.h), whose deaths the recheck finds.
+  /// Adds one wait's words to the union, if they fit. A wait alone always does: should it have more words than there
+  /// is room for beside the doorbell, the last are left out. Those are members on watch for others (group.h), whose
+  /// deaths the recheck finds.
   private func add(
     _ set: UnsafeMutablePointer<muster_wait_set>, to union: UnsafeMutablePointer<muster_wait_set>
   ) -> Bool {

@@ -49,8 +49,8 @@ enum Threads {
     return created
   }
 
-  /// What pthread_setname_np(3) does on the thread itself; Swift's view of libc lacks that function. It is a help for who looks at the process,
-  /// so where it fails nothing is lost.
+  /// What pthread_setname_np(3) does on the thread itself; Swift's view of libc lacks that function. It is a help for
+  /// who looks at the process, so where it fails nothing is lost.
   private static func showName(_ name: String) {
     guard let file = try? FileDescriptor.open("/proc/thread-self/comm", .writeOnly, options: .closeOnExec) else {
       return
