@@ -55,6 +55,9 @@ int muster_group_attach(void *memory, size_t size, muster_group **group) {
   if (head->magic != GROUP_MAGIC) return EBADMSG;
   if (head->version != GROUP_VERSION) return EPROTO;
   if (muster_group_size(capacity) == 0 || muster_group_size(capacity) > size) return EBADMSG;
+  // By the word's place in the locks of the libc that made the group, another libc can look and wait too; it can't join.
+  uint32_t word_at = muster_liveness_word_at(__atomic_load_n(&head->abi, __ATOMIC_RELAXED));
+  if (word_at == LIVENESS_NOWHERE) return EBADMSG;
   if (!muster_liveness_abi()) return ENOTSUP;
   int saved = errno;
   muster_group *made = calloc(1, sizeof *made);
@@ -64,6 +67,7 @@ int muster_group_attach(void *memory, size_t size, muster_group **group) {
   made->places = (group_place *)(head + 1);
   made->capacity = capacity;
   made->member = GROUP_NOBODY;
+  made->word_at = word_at;
   int status = muster_fork_guard(&made->guard);
   if (status) return free(made), status;
   *group = made;
@@ -117,7 +121,7 @@ int muster_group_open(const char *name, const muster_group_options *options, mus
 
 muster_member_state muster_group_life(const muster_group *group, uint32_t index) {
   group_place *place = &group->places[index];
-  const uint32_t *lock = muster_liveness_word(&place->lock);
+  const uint32_t *lock = muster_group_lock_word(group, index);
   uint32_t word = __atomic_load_n(lock, __ATOMIC_ACQUIRE), state, before;
   // The two must have been so at one moment: no owner, then JOINED by one who came in between, would say dead of the living.
   do {
@@ -138,9 +142,8 @@ static void change_roster(muster_group *group) {
 
 // The roster is changed before the place is marked as noted: who dies between the two leaves it to another to change it once more,
 // which costs a look and loses nothing.
-int muster_group_note_end(muster_group *group, uint32_t index) {
+int muster_group_note_end(muster_group *group, uint32_t index, uint32_t incarnation) {
   group_place *place = &group->places[index];
-  uint32_t incarnation = __atomic_load_n(&place->incarnation, __ATOMIC_ACQUIRE);
   if (__atomic_load_n(&place->noted, __ATOMIC_ACQUIRE) == incarnation) return 0;
   change_roster(group);
   __atomic_store_n(&place->noted, incarnation, __ATOMIC_RELEASE);
@@ -185,7 +188,7 @@ static int may_join(const muster_group *group) {
 // Whether somebody holds the lock of a place that is not his: to free it, or to look whether he may join in it.
 static int is_passing(const muster_group *group, uint32_t index) {
   group_place *place = &group->places[index];
-  uint32_t owner = muster_liveness_owner(__atomic_load_n(muster_liveness_word(&place->lock), __ATOMIC_ACQUIRE));
+  uint32_t owner = muster_liveness_owner(__atomic_load_n(muster_group_lock_word(group, index), __ATOMIC_ACQUIRE));
   return owner && owner != __atomic_load_n(&place->thread, __ATOMIC_ACQUIRE);
 }
 
@@ -235,16 +238,25 @@ int muster_group_join(muster_group *group, uint32_t *member) {
   return muster_group_join_seated(group, &(group_seating){.accept = accept_any}, member);
 }
 
+// Whether the thread that joined has ended: the kernel has then marked the lock, and somebody may have taken it since. Told by the lock
+// word alone, which libc and the kernel vouch for: a lock that is taken for let go of and unmapped corrupts its thread's list.
+static int has_ended(const muster_group *group) {
+  uint32_t word = __atomic_load_n(muster_group_lock_word(group, group->member), __ATOMIC_ACQUIRE);
+  return muster_liveness_died(word) || muster_liveness_owner(word) != group->thread;
+}
+
 int muster_group_leave(muster_group *group) {
   if (muster_fork_inherited(&group->guard)) return EPERM;
   if (group->member == GROUP_NOBODY) return EINVAL;
+  if (has_ended(group)) return group->member = GROUP_NOBODY, 0;
   if (this_thread() != group->thread) return EBUSY;
   uint32_t index = group->member;
   group_place *place = &group->places[index];
+  uint32_t incarnation = __atomic_load_n(&place->incarnation, __ATOMIC_RELAXED);
   __atomic_store_n(&place->state, PLACE_LEFT, __ATOMIC_RELEASE);
   muster_liveness_release(&place->lock);
   group->member = GROUP_NOBODY;
-  muster_group_note_end(group, index);
+  muster_group_note_end(group, index, incarnation);
   return 0;
 }
 
@@ -252,9 +264,7 @@ int muster_group_leave(muster_group *group) {
 // find the list cut off there, and not release what comes after.
 static int leave_before_detaching(muster_group *group) {
   if (group->member == GROUP_NOBODY || muster_fork_inherited(&group->guard)) return 0;
-  if (this_thread() == group->thread) return muster_group_leave(group);
-  uint32_t word = __atomic_load_n(muster_liveness_word(&group->places[group->member].lock), __ATOMIC_ACQUIRE);
-  return muster_liveness_owner(word) == group->thread && !muster_liveness_died(word) ? EBUSY : 0;
+  return muster_group_leave(group);
 }
 
 int muster_group_detach(muster_group *group) {

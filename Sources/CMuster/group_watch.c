@@ -36,7 +36,7 @@ static uint32_t watcher_in(const muster_group *group, uint64_t slot, uint32_t ta
 // Puts a living member's lock word into the set, with FUTEX_WAITERS set in it so that the kernel wakes us. The value that we sleep at is
 // the one we saw or made, so a death in between is seen at once. EAGAIN: it just died or changed.
 static int add_member(muster_group *group, uint32_t index, muster_wait_set *set) {
-  uint32_t *word = muster_liveness_word(&group->places[index].lock);
+  uint32_t *word = muster_group_lock_word(group, index);
   uint32_t seen = __atomic_load_n(word, __ATOMIC_ACQUIRE);
   while (!(seen & FUTEX_WAITERS)) {
     if (!muster_liveness_owner(seen) || muster_liveness_died(seen)) return EAGAIN;
@@ -50,7 +50,8 @@ static int add_member(muster_group *group, uint32_t index, muster_wait_set *set)
 
 static int add_shard(muster_group *group, const group_watch *watch, uint32_t shard, muster_wait_set *set) {
   uint32_t first = shard * GROUP_SHARD, end = first + GROUP_SHARD;
-  if (end > group->capacity) end = group->capacity;
+  // Who is no member shares the watch with nobody.
+  if (end > group->capacity || group->member == GROUP_NOBODY) end = group->capacity;
   for (uint32_t k = first; k < end; k++) {
     if (k == group->member || set->count >= MUSTER_WAIT_WORDS) continue;
     muster_member_state state = muster_group_life(group, k);
@@ -71,9 +72,11 @@ static uint64_t read_slot(const group_watch *watch, uint32_t slot) {
   return __atomic_load_n(&watch->slots[slot], __ATOMIC_ACQUIRE);
 }
 
-// A slot of an earlier occasion is vacant; one of a later occasion tells that we are late, and is not for us.
+// A slot of any other occasion is vacant. Whether that one was earlier can't be told after 2^31 of them in which nobody slept. If it
+// is a later one, because we were stopped between looking and here, its watchers sleep on at all their words, who comes to sleep in it finds our
+// tag vacant in turn, and we find next that our own occasion is over.
 static int is_vacant(const group_watch *watch, uint64_t slot) {
-  return slot == 0 || (int32_t)(watch->tag - (uint32_t)(slot >> 32)) > 0;
+  return slot == 0 || (uint32_t)(slot >> 32) != watch->tag;
 }
 
 // Takes a slot if it is vacant, or finds that it is ours.
@@ -157,8 +160,9 @@ static int is_noted(uint32_t index, void *context) {
 static int note_ends(muster_group *group) {
   int any = 0;
   for (uint32_t k = 0; k < group->capacity; k++) {
+    uint32_t incarnation = __atomic_load_n(&group->places[k].incarnation, __ATOMIC_ACQUIRE);
     muster_member_state state = muster_group_life(group, k);
-    if (state == MUSTER_MEMBER_DEAD || state == MUSTER_MEMBER_LEFT) any |= muster_group_note_end(group, k);
+    if (state == MUSTER_MEMBER_DEAD || state == MUSTER_MEMBER_LEFT) any |= muster_group_note_end(group, k, incarnation);
   }
   return any;
 }

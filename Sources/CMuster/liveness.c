@@ -57,18 +57,21 @@ int muster_liveness_take(liveness_lock *lock) {
 
 int muster_liveness_release(liveness_lock *lock) { return pthread_mutex_unlock(&lock->mutex); }
 
-static size_t offset;
 static uint32_t abi;
 
-// Locks a mutex of its own and looks where this thread's id has come to stand.
+// Locks a mutex of its own and looks where this thread's id has come to stand. Where that word was something else than 0 before, it
+// is another that happens to be the same number: musl keeps the mutex's type, 132, in front of its lock, and thread 132 is common
+// in containers.
 static uint32_t find(void) {
-  liveness_lock probe;
-  if (muster_liveness_init(&probe) || pthread_mutex_lock(&probe.mutex)) return 0;
-  uint32_t self = (uint32_t)syscall(SYS_gettid), found = 0, word;
+  liveness_lock probe, before;
+  if (muster_liveness_init(&probe)) return 0;
+  memcpy(&before, &probe, sizeof before);
+  if (pthread_mutex_lock(&probe.mutex)) return 0;
+  uint32_t self = (uint32_t)syscall(SYS_gettid), found = 0, word, free;
   for (size_t at = 0; at + sizeof word <= sizeof(pthread_mutex_t); at += sizeof word) {
     memcpy(&word, probe.space + at, sizeof word);
-    if (muster_liveness_owner(word) != self) continue;
-    __atomic_store_n(&offset, at, __ATOMIC_RELAXED);
+    memcpy(&free, before.space + at, sizeof free);
+    if (free != 0 || muster_liveness_owner(word) != self) continue;
 #if defined(__GLIBC__)
     uint32_t libc = 1;
 #else
@@ -88,8 +91,4 @@ uint32_t muster_liveness_abi(void) {
   known = find();
   __atomic_store_n(&abi, known, __ATOMIC_RELEASE);
   return known;
-}
-
-uint32_t *muster_liveness_word(liveness_lock *lock) {
-  return (uint32_t *)(void *)(lock->space + __atomic_load_n(&offset, __ATOMIC_RELAXED));
 }

@@ -96,7 +96,8 @@ int muster_group_close(muster_group *MUSTER_NULLABLE group);
 // handle has joined), EOVERFLOW (all places are held by the living), EPROTO (another libc or pid namespace), EPERM, EBADMSG.
 int muster_group_join(muster_group *MUSTER_NONNULL group, uint32_t *MUSTER_NONNULL member) MUSTER_MUST_CHECK;
 
-// Leaves: the place is LEFT. Returns 0, EINVAL (not joined), EBUSY (called on another thread than joined), EPERM.
+// Leaves: the place is LEFT. Returns 0, EINVAL (not joined), EBUSY (called on another thread than joined), EPERM. When the thread that
+// joined has ended, any thread may call it: the place is DEAD and stays so, and the handle can join anew.
 int muster_group_leave(muster_group *MUSTER_NONNULL group);
 
 uint32_t muster_group_capacity(const muster_group *MUSTER_NONNULL group);

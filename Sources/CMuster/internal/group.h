@@ -13,6 +13,7 @@ struct muster_group {
   uint32_t capacity;  // checked against the memory at attach; never read again
   uint32_t member;    // joined: the place; else GROUP_NOBODY
   uint32_t thread;    // joined: the thread that holds the place's lock
+  uint32_t word_at;   // where the futex word lies in a lock, by the libc that made the group
   int read_only;      // the memory is mapped read-only: asking is all that can be done
   fork_guard guard;
   muster_region *region;  // opened by name, else NULL
@@ -65,8 +66,13 @@ void muster_group_end_watch(muster_group *group, const group_watch *watch);
 enum { GROUP_TURNS = 64 };
 void muster_group_watch_alone(muster_wait_set *set);
 
-// Counts the end of whoever was in the place, once: whether this call did.
-int muster_group_note_end(muster_group *group, uint32_t index);
+static inline uint32_t *muster_group_lock_word(const muster_group *group, uint32_t index) {
+  return (uint32_t *)(void *)(group->places[index].lock.space + group->word_at);
+}
+
+// Counts the end of that incarnation of the place, once: whether this call did. The caller read the number before he saw the
+// place dead or left, so that it is of one who has ended, not of one who has joined since.
+int muster_group_note_end(muster_group *group, uint32_t index, uint32_t incarnation);
 
 // The flags with which a region is opened where the caller gave none of CREATE and ATTACH.
 uint32_t muster_group_region_flags(uint32_t flags);

@@ -26,12 +26,16 @@ int muster_liveness_init(liveness_lock *lock);
 int muster_liveness_take(liveness_lock *lock);
 int muster_liveness_release(liveness_lock *lock);
 
-// The futex word. Valid once muster_liveness_abi has returned other than 0.
-uint32_t *muster_liveness_word(liveness_lock *lock);
-
 // What libcs must have in common to share such locks: the word's offset, the mutex's size, and which libc it is, as a number other
 // than 0. 0: no robust mutexes here.
 uint32_t muster_liveness_abi(void);
+
+// The word's offset that is part of such a number; LIVENESS_NOWHERE if it is none.
+#define LIVENESS_NOWHERE UINT32_MAX
+static inline uint32_t muster_liveness_word_at(uint32_t abi) {
+  uint32_t at = abi & 0x7f;
+  return abi & 0x80 && at % 4 == 0 && at + 4 <= sizeof(liveness_lock) ? at : LIVENESS_NOWHERE;
+}
 
 static inline uint32_t muster_liveness_owner(uint32_t word) { return word & FUTEX_TID_MASK; }
 static inline int muster_liveness_died(uint32_t word) { return (word & FUTEX_OWNER_DIED) != 0; }
