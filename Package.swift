@@ -47,7 +47,7 @@ let package = Package(
     .target(
       name: "MPBarrierKit",
       dependencies: [
-        "CMuster", "MusterCLI",
+        "Muster", "MusterCLI",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Subprocess", package: "swift-subprocess"),
         .product(name: "SystemPackage", package: "swift-system"),
@@ -56,7 +56,7 @@ let package = Package(
     .target(
       name: "MusterToolKit",
       dependencies: [
-        "CMuster", "MusterCLI",
+        "Muster", "MusterCLI",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Subprocess", package: "swift-subprocess"),
         .product(name: "SystemPackage", package: "swift-system"),

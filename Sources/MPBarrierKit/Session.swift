@@ -25,7 +25,7 @@ struct Session: Sendable {
   private let terminal = Terminal(descriptor: STDOUT_FILENO, environment: processEnvironment())
 
   /// How long a joining process waits for the run to begin.
-  private static let joinPatience: Int64 = 60_000_000_000
+  private static let joinPatience = Duration.seconds(60)
 
   init(request: Request, newPlan: Plan) {
     self.request = request
@@ -60,7 +60,7 @@ struct Session: Sendable {
   private func takePart() throws(CommandFailure) -> End {
     let name = request.name ?? ""
     // Until it is there, there is nothing to tidy up, and Ctrl-C ends the wait.
-    var region = try BoardRegion(attaching: name, within: 0)
+    var region = try BoardRegion(attaching: name, within: .zero)
     if region == nil {
       if !request.isJSON, !request.isQuiet { complain("waiting for \(printable(name)) to begin") }
       region = try BoardRegion(attaching: name, within: Self.joinPatience)
@@ -70,17 +70,23 @@ struct Session: Sendable {
         "nobody began \(printable(name)): start it with mpbarrier N --parties P --name \(printable(name))")
     }
     let signals = try SignalWatch()
-    guard let plan = try? region.board.plan(name: name) else { throw CommandFailure("\(name): \(Board.Corrupt())") }
+    let plan = try region.withBoard { board throws(CommandFailure) in
+      guard let plan = try? board.plan(name: name) else { throw CommandFailure("\(name): \(Board.Corrupt())") }
+      return plan
+    }
     return try supervise(plan, region, signals)
   }
 
   private func supervise(_ plan: Plan, _ region: BoardRegion, _ signals: SignalWatch) throws(CommandFailure) -> End {
-    let board = region.board
     defer {
       region.close()
       // Whoever takes part and ends last removes the names: for the others they are in use.
       removeNames(plan.name)
     }
+    return try region.withBoard { board throws(CommandFailure) in try supervise(plan, board, signals) }
+  }
+
+  private func supervise(_ plan: Plan, _ board: Board, _ signals: SignalWatch) throws(CommandFailure) -> End {
     let places = board.claim(request.workers, supervisor: getpid(), isProcessDead: Self.isDead)
     guard let places else {
       let free = count(max(0, plan.parties - board.claimed), "place")

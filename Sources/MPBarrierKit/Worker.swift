@@ -14,26 +14,6 @@ func monotonicNow() -> Int64 {
   return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
 }
 
-/// What a worker meets the others at: one of the two kinds of barrier.
-protocol MeetingPoint {
-  /// The phase that the next arrival belongs to; 0 is the roll call, and round r is phase r.
-  var phase: Int { get }
-  /// This worker's place in the barrier, where it has places.
-  var place: Int? { get }
-  /// Arrives and waits, by a deadline in nanoseconds of CLOCK_MONOTONIC.
-  mutating func meet(by deadline: Int64) -> Meeting
-}
-
-/// What a wait came to.
-struct Meeting {
-  var phase: Int
-  var outcome: Outcome
-  /// The place of the member that died, where that ended the wait.
-  var culpritPlace: Int?
-  /// What went wrong, at `.failed`.
-  var failure: String?
-}
-
 /// One worker process: it meets the others at the roll call, then works and meets, round after round.
 struct Worker {
   var plan: Plan
@@ -53,7 +33,7 @@ struct Worker {
       let arrival = monotonicNow()
       board.arrived(worker: number, round: round, at: arrival)
       let patience = round == 0 ? plan.rollCallDeadline : plan.deadline
-      let meeting = meetingPoint.meet(by: arrival.addingReportingOverflow(patience).partialValue)
+      let meeting = meetingPoint.meet(within: .nanoseconds(patience))
       note(meeting, begunIn: round, arrival: arrival)
       guard meeting.outcome == .met else { return meeting.failure }
     }
@@ -62,7 +42,7 @@ struct Worker {
   /// The phase that was met in may be a later one than the round that was worked for: who takes the place of one that had
   /// arrived already starts at the next.
   private func note(_ meeting: Meeting, begunIn round: Int, arrival: Int64) {
-    let phase = min(max(meeting.phase, round), plan.rounds)
+    let phase = min(max(meeting.phase ?? round, round), plan.rounds)
     if phase != round {
       board.started(worker: number, round: phase, at: arrival)
       board.arrived(worker: number, round: phase, at: arrival)

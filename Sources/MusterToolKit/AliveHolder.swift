@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Muster
 import MusterCLI
 import Subprocess
 import SystemPackage
@@ -17,7 +18,7 @@ struct AliveHolder: Sendable {
   let signals: SignalWatch
 
   private enum Event: Sendable {
-    case acquired(Result<AliveFile.Held, CommandFailure>)
+    case acquired(Result<Alive, CommandFailure>)
     case ended(CommandEnd)
     case signal(SignalWatch.Received)
   }
@@ -35,7 +36,7 @@ struct AliveHolder: Sendable {
     defer { listening.cancel() }
     // Blocks until the present holder lets go: not on a thread of the pool.
     startThread { inbox.yield(.acquired(AliveFile.acquire(path, timeout: timeout.nanoseconds))) }
-    var held: AliveFile.Held?
+    var held: Alive?
     var child: Int32?
     var asked: Int32?
     for await event in events {
@@ -44,7 +45,7 @@ struct AliveHolder: Sendable {
         return .failure(command.isEmpty ? failure : CommandFailure(failure.line, status: 125))
       case .acquired(.success(let alive)):
         held = alive
-        if let found = alive.crash { tell("its last owner \(found.line)") }
+        if alive.found.isUnexpectedShutdown { tell("its last owner \(AliveReport(path, alive.found).line)") }
         guard !command.isEmpty else { continue }
         child = await start(inbox)
       case .signal(let signal):
@@ -72,8 +73,8 @@ struct AliveHolder: Sendable {
     return .success(Status.failed)
   }
 
-  private func release(_ held: AliveFile.Held, status: Int32) -> Result<Int32, CommandFailure> {
-    if let failure = held.release() { return .failure(failure) }
+  private func release(_ held: Alive, status: Int32) -> Result<Int32, CommandFailure> {
+    if let failure = AliveFile.release(held) { return .failure(failure) }
     return .success(status)
   }
 

@@ -21,7 +21,8 @@ struct BarrierWaitReport: Encodable, Sendable, Equatable {
   }
 
   var outcome: Outcome
-  var phase: Int
+  /// Of the wait that was released.
+  var phase: Int?
   /// 0 arrived first; nil where it is not known.
   var index: Int?
   /// True for at most one of the released.

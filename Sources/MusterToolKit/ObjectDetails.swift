@@ -57,8 +57,9 @@ struct CounterDetails: Equatable, Sendable, Encodable {
 
   /// How many writes there have been.
   var sequence: UInt64
-  /// The process that writes; nil when nobody does.
+  /// The process that writes, or that died as the writer; nil when nobody does.
   var writer: Int32?
+  var isWriterDead = false
   var values: [Value]
 }
 
@@ -77,7 +78,7 @@ extension ObjectDetails {
       return pairs([("capacity", "\(capacity)"), ("alive", "\(alive)")]) + MemberDetails.table(members)
     case .counters(let counters):
       return pairs([
-        ("writes", "\(counters.sequence)"), ("writer", counters.writer.map { "pid \($0)" } ?? "nobody"),
+        ("writes", "\(counters.sequence)"), ("writer", counters.writerText),
       ]) + counters.table()
     case .other(let note):
       return note.map { [$0] } ?? []
@@ -99,6 +100,10 @@ extension MemberDetails {
 }
 
 extension CounterDetails {
+  var writerText: String {
+    writer.map { "pid \($0)" + (isWriterDead ? ", dead" : "") } ?? "nobody"
+  }
+
   func table() -> [String] {
     var table = TextTable([("INDEX", .right), ("LABEL", .left), ("VALUE", .right)])
     for value in values { table.append(["\(value.index)", printable(value.label ?? ""), "\(value.value)"]) }

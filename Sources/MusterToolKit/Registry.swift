@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+import Muster
+import MusterCLI
+import SystemPackage
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// The regions of this machine, and what they hold.
+enum Registry {
+  static func list() throws(CommandFailure) -> [RegionEntry] {
+    do {
+      return try Region.list().map(RegionEntry.init)
+    } catch {
+      throw CommandFailure("\(error)")
+    }
+  }
+
+  static func inspect(_ name: String) throws(CommandFailure) -> RegionEntry {
+    do {
+      return RegionEntry(try Region.inspect(RegionName(name)))
+    } catch {
+      throw CommandFailure(error.code == .notFound ? "\(printable(name)): no such region" : "\(error)")
+    }
+  }
+
+  /// nil when removed, else why not.
+  static func remove(_ name: String, force: Bool) -> String? {
+    do {
+      try Region.remove(RegionName(name), force: force)
+      return nil
+    } catch {
+      switch error.code {
+      case .inUse: return "held; --force removes it all the same"
+      case .notFound: return "no such region"
+      case .corrupt: return "not a region: left as it is"
+      case .permissionDenied: return "permission denied"
+      case .invalidArgument: return "a name that no region can have"
+      default: return "\(error)"
+      }
+    }
+  }
+
+  /// Through read-only mappings that hold nothing: neither places of the dead are freed nor is anybody kept from removing.
+  static func details(_ entry: RegionEntry) -> ObjectDetails {
+    do {
+      switch entry.kind {
+      case "BARR":
+        let (state, members) = try Barrier.look(entry.name)
+        return .barrier(BarrierDetails(state, members))
+      case "GRUP":
+        let members = try Group.look(entry.name)
+        return .group(capacity: members.count, members: members.compactMap(MemberDetails.init))
+      case "SEQL":
+        let (snapshot, writer) = try CounterRegion.look(entry.name)
+        return .counters(CounterDetails(snapshot, writer))
+      default:
+        return .other(note: nil)
+      }
+    } catch {
+      return .other(note: "\(error)")
+    }
+  }
+}
+
+extension RegionEntry {
+  init(_ info: RegionInfo) {
+    self.init(
+      name: info.name, kind: "\(info.kind)", size: info.size, fileSize: info.fileSize, userID: info.user,
+      userName: getpwuid(info.user).map { String(cString: $0.pointee.pw_name) },
+      mode: UInt32(info.permissions.rawValue), creator: info.creatorPID, isHeld: info.isHeld,
+      created: info.created.wholeNanoseconds)
+  }
+}
+
+extension MemberDetails {
+  /// nil for a place in which nobody is or was.
+  init?(_ member: Member) {
+    switch member.state {
+    case .free: return nil
+    case .alive: state = .alive
+    case .left: state = .left
+    case .dead: state = .dead
+    }
+    place = member.index
+    process = member.pid
+    thread = member.thread
+    incarnation = member.incarnation
+  }
+}
+
+extension BarrierDetails {
+  init(_ state: Barrier.State, _ members: [Member]) {
+    parties = state.parties
+    arrived = state.arrived
+    phase = Int(state.phase)
+    isInAction = state.isInAction
+    onDeath =
+      switch state.onDeath {
+      case .break: "break"
+      case .shrink: "shrink"
+      case .await: "await"
+      }
+    (broken, culprit) =
+      switch state.broken {
+      case nil: (nil, nil)
+      case .timedOut(let member): ("timed-out", member)
+      case .aborted: ("aborted", nil)
+      case .death(let member): ("death", member)
+      case .action(let member): ("action", member)
+      }
+    self.members = members.compactMap(MemberDetails.init)
+  }
+}
+
+extension CounterDetails {
+  init(_ snapshot: CounterRegion.Snapshot, _ writer: SeqlockWriter) {
+    sequence = snapshot.sequence
+    values = zip(snapshot.labels, snapshot.values).enumerated().map { index, pair in
+      Value(index: index, label: pair.0.isEmpty ? nil : pair.0, value: pair.1)
+    }
+    switch writer {
+    case .none: self.writer = nil
+    case .alive(let pid): self.writer = pid
+    case .dead(let pid):
+      self.writer = pid
+      isWriterDead = true
+    }
+  }
+}
