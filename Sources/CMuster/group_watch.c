@@ -2,11 +2,12 @@
 //
 // Places are in shards of 125. Each shard has two watchers, the first two who went to sleep on this occasion, and two deputies, the next
 // two. A watcher sleeps at the word of the occasion, at the roster, and at the lock words of all members of its shard; a deputy at
-// the word of the occasion and the lock words of the two watchers; everybody else at the word of the occasion.
+// the word of the occasion and the lock words of the two watchers and of the other deputy; everybody else at the word of the occasion.
 //
 // The claim: a death is acted upon at once unless four members, both watchers and both deputies of a shard, die before one
-// of them has run. The kernel wakes one sleeper at a dead member's lock word. A plain member's or a deputy's death wakes a watcher; a
-// watcher's death wakes the other watcher or a deputy. Whoever is woken looks at the places, acts, fills the dead one's slot or
+// of them has run. The kernel wakes one sleeper at a dead member's lock word, the one who has slept longest. A plain member's or a deputy's
+// death wakes a watcher; a watcher's death wakes the other watcher or the deputy who has slept longer, and that one's death wakes the
+// other deputy, who found him there when he came to sleep. Whoever is woken looks at the places, acts, fills the dead one's slot or
 // clears it and wakes all to have it filled. If he is killed before he has done so, his own death wakes another of the four.
 // Behind that stands the recheck of every sleeper after a second, which also covers a watcher that is stopped (SIGSTOP).
 //
@@ -128,13 +129,12 @@ group_duty muster_group_duty(muster_group *group, const group_watch *watch, int 
 }
 
 // A slot that nobody holds is being filled by whom its clearing woke; one of a later occasion says that ours is over.
+// A deputy's share: the two watchers, and the other deputy if there is one yet.
 static int add_watchers(muster_group *group, const group_watch *watch, uint32_t shard, muster_wait_set *set) {
-  for (uint32_t s = 4 * shard; s < 4 * shard + 2; s++) {
-    uint64_t slot = read_slot(watch, s);
-    uint32_t holder = watcher_in(group, slot, watch->tag);
-    if (holder == GROUP_NOBODY && slot >> 32 != watch->tag && !is_vacant(watch, slot)) continue;
-    if (holder == GROUP_NOBODY) return EAGAIN;
-    if (holder != group->member && add_member(group, holder, set)) return EAGAIN;
+  for (uint32_t s = 4 * shard; s < 4 * shard + 4; s++) {
+    uint32_t holder = watcher_in(group, read_slot(watch, s), watch->tag);
+    if (holder == GROUP_NOBODY && s < 4 * shard + 2) return EAGAIN;
+    if (holder != GROUP_NOBODY && holder != group->member && add_member(group, holder, set)) return EAGAIN;
   }
   return 0;
 }
