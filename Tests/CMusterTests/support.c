@@ -42,6 +42,17 @@ void gate_wait(uint32_t *gate, uint32_t value) {
   }
 }
 
+uint32_t gate_pass(uint32_t *gate, uint32_t least) {
+  muster_deadline end = soon();
+  uint32_t seen;
+  while ((seen = __atomic_load_n(gate, __ATOMIC_ACQUIRE)) < least) {
+    if (muster_futex_wait(gate, seen, end) == 0) continue;
+    test_fail(__FILE__, __LINE__, "the gate is at %u and never came to %u", seen, least);
+    test_end();
+  }
+  return seen;
+}
+
 unsigned count_descriptors(void) {
   // One for the folder itself.
   return count_names("/proc/self/fd", "") - 1;

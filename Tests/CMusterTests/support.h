@@ -20,6 +20,7 @@ static inline muster_deadline soon(void) { return muster_deadline_after(20 * INT
 // A word in shared memory that children wait for until it is `value`, or the deadline (then the test fails).
 void gate_open(uint32_t *gate, uint32_t value);
 void gate_wait(uint32_t *gate, uint32_t value);
+uint32_t gate_pass(uint32_t *gate, uint32_t least);  // until it is at least so much; what it is then
 
 // Open descriptors of this process.
 unsigned count_descriptors(void);
