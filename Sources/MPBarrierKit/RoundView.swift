@@ -5,7 +5,7 @@ import MusterCLI
 struct RoundView {
   private let plan: Plan
   private let board: Board
-  private let drawing: RoundDrawing
+  private var drawing: RoundDrawing
   private var output: StandardOutput
   /// The next round to be shown.
   private var next: Int
@@ -31,6 +31,11 @@ struct RoundView {
   mutating func write(_ lines: [String]) {
     clear()
     output.write(lines: lines)
+  }
+
+  /// The terminal has another size now.
+  mutating func resize(_ terminal: Terminal) {
+    drawing.terminal = terminal
   }
 
   mutating func update(now: Int64) {

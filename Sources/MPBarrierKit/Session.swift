@@ -22,10 +22,16 @@ struct Session: Sendable {
   let request: Request
   /// Of the run, unless it is joined.
   let newPlan: Plan
-  private let terminal = Terminal(descriptor: STDOUT_FILENO, environment: processEnvironment())
+  private let terminal = standardOutput()
 
   /// How long a joining process waits for the run to begin.
   private static let joinPatience = Duration.seconds(60)
+
+  private static func standardOutput() -> Terminal {
+    Terminal(descriptor: STDOUT_FILENO, environment: environment)
+  }
+
+  private static let environment = processEnvironment()
 
   init(request: Request, newPlan: Plan) {
     self.request = request
@@ -113,9 +119,11 @@ struct Session: Sendable {
 
   private func opening(_ plan: Plan, _ board: Board) -> [String] {
     let policy = plan.kind == .robust ? "robust, on death \(plan.onDeath.rawValue)" : "posix"
-    let title =
-      "\(count(plan.parties, "worker")) meet\(plan.parties == 1 ? "s" : "") as \(printable(plan.name))   \(policy), seed \(plan.seed)"
-    var lines = [Ink.dim.paint(title, on: terminal)]
+    let meet = plan.parties == 1 ? "meets" : "meet"
+    let title = "\(count(plan.parties, "worker")) \(meet) as \(printable(plan.name))"
+    let details = "\(policy), seed \(plan.seed)"
+    let isWide = title.count + 3 + details.count <= terminal.width
+    var lines = (isWide ? ["\(title)   \(details)"] : [title, details]).map { Ink.dim.paint($0, on: terminal) }
     let missing = plan.parties - board.claimed
     if missing > 0 {
       lines.append("waiting for \(missing) more: mpbarrier \(missing) --name \(printable(plan.name)) --join")
@@ -130,7 +138,10 @@ struct Session: Sendable {
     let supervision = Supervision(
       plan: plan, board: board, workers: crew.orders.map(\.number), now: monotonicNow(), isProcessDead: Self.isDead)
     let ending = await crew.run(supervision) { now in
-      if isDrawing { view.update(now: now) }
+      if isDrawing {
+        if terminal.isInteractive { view.resize(Self.standardOutput()) }
+        view.update(now: now)
+      }
       return view.failure == 0
     }
     if isDrawing { view.finish() }

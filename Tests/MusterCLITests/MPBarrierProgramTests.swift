@@ -307,6 +307,37 @@ struct MPBarrierProgramTests {
     expectNothingLeft(name)
   }
 
+  @Test("With await, a third terminal takes the places of one that was killed")
+  func joinAgain() async throws {
+    let name = testName("again")
+    let first = try await Program.mpbarrier.run(
+      "1", "--parties", "2", "--name", name, "--on-death", "await", "--rounds", "20", "--work", "20", "--deadline",
+      "80s",
+      "--json"
+    ) { _ in
+      let second = try await Program.mpbarrier.run("1", "--name", name, "--join", "-q") { parent in
+        // A round was met, so its worker is a member.
+        try await expectEventually { try await phase(name) > 1 }
+        kill(parent, SIGKILL)
+      }
+      #expect(second.signal == SIGKILL)
+      let third = try await Program.mpbarrier.run("1", "--name", name, "--join", "-q")
+      #expect(third.status == 0, "\(third.errors)")
+    }
+    #expect(first.status == 0, "\(first.errors)")
+    #expect(try first.json(Report.self).summary.roundsMet == 20)
+    expectNothingLeft(name)
+  }
+
+  private func phase(_ name: String) async throws -> Int {
+    struct Show: Decodable {
+      struct Barrier: Decodable { var phase: Int }
+      var barrier: Barrier?
+    }
+    let shown = try await Program.muster.run("show", name, "--json")
+    return shown.status == 0 ? try shown.json(Show.self).barrier?.phase ?? 0 : 0
+  }
+
   @Test("Nobody gets a place that is taken, or a name that is in use")
   func taken() async throws {
     let name = testName("taken")

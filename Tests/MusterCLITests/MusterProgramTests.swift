@@ -194,6 +194,14 @@ struct MusterProgramTests {
     #expect(try await muster.run("rm", name).status == 0)
   }
 
+  @Test("A barrier that nobody holds starts anew, broken or not")
+  func anew() async throws {
+    let name = testName("anew")
+    let arguments = ["barrier", "wait", name, "--parties", "2", "--timeout", "50ms"]
+    for _ in 0..<2 { #expect(try await muster.run(arguments).status == 2) }
+    #expect(try await muster.run("rm", name).status == 0)
+  }
+
   @Test("Who dies after arriving counts for this phase: the others meet without it")
   func diedWaiting() async throws {
     let name = testName("died")
