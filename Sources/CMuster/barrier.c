@@ -90,6 +90,8 @@ int muster_barrier_attach(void *memory, size_t size, const muster_barrier_option
                            .parties = parties,
                            .on_death = on_death,
                            .member = GROUP_NOBODY,
+                           .may_spin = muster_spinning() && parties <= muster_processors(),
+                           .may_yield = muster_spinning(),
                            .spins = 1000,
                            .yields = 4,
                            .action = options->action,

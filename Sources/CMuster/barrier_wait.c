@@ -215,7 +215,6 @@ static int still_in(const muster_barrier *barrier, uint32_t phase) {
 // Looks on for a while before sleeping. What has paid is done longer next time, what has not, shorter: halved and doubled, so that
 // the cost is at most a constant times that of the better of the two (Karlin et al., SOSP 1991, on competitive spinning).
 static int spin(muster_barrier *barrier, uint32_t phase) {
-  if (barrier->parties > muster_processors()) return 0;
   for (int turn = 0; turn < barrier->spins; turn++) {
     if (!still_in(barrier, phase)) {
       if (barrier->spins < SPINS_MOST) barrier->spins *= 2;
@@ -258,7 +257,8 @@ static void yield(muster_barrier *barrier, uint32_t phase) {
 }
 
 static void linger(muster_barrier *barrier, uint32_t phase) {
-  if (muster_spinning() && !spin(barrier, phase)) yield(barrier, phase);
+  if (barrier->may_spin && spin(barrier, phase)) return;
+  if (barrier->may_yield) yield(barrier, phase);
 }
 
 static int wait_for(muster_barrier *barrier, uint32_t phase, muster_deadline deadline, muster_barrier_result *result) {

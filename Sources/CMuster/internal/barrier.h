@@ -21,6 +21,8 @@ struct muster_barrier {
   int has_ticket;
   int last;           // this handle set the last bit of `phase`
   uint32_t index;     // its arrival index in `phase`
+  int may_spin;       // there is a processor for each party
+  int may_yield;
   int spins;          // turns to spin before yielding, as they have paid so far
   int yields;         // turns to yield before sleeping, likewise
   int long_yields;    // one after another
