@@ -411,17 +411,21 @@ static void dead_generation(void) { sweep_reap_killed(sweep_peer(die_by_name, 0)
 
 // While the first to come after a dead generation puts things in order, others are told EBUSY after
 // MUSTER_REGION_PATIENCE.
+static pid_t waits_for_it;
+
 static void open_meanwhile(void) {
-  muster_region_info info;
-  int held = muster_region_inspect(sweep_name("group"), 0, &info) == 0 && info.held;
-  if (held && sweep->point % 200) return;
-  for (int turn = 0; turn < 2; turn++) {
-    int status = sweep_reap(sweep_peer(come_by_name, 0));
-    SWEEP_CHECK(status == 0 || (held && status == EBUSY));
-  }
+  waits_for_it = sweep_peer(come_by_name, 0);
+  if (!sweep_ends_soon(waits_for_it)) return;
+  SWEEP_STATUS(sweep_reap(waits_for_it), 0);
+  sweep_newcomer(come_by_name, 0);
+  waits_for_it = 0;
 }
 
 static void open_check(void) {
+  if (waits_for_it) {
+    int status = sweep_reap(waits_for_it);
+    SWEEP_CHECK(status == 0 || status == EBUSY);
+  }
   returned_well();
   sweep_newcomer(come_by_name, 0);
   SWEEP_STATUS(muster_region_remove(sweep_name("group"), 0), 0);

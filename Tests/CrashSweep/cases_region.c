@@ -220,19 +220,26 @@ static int newcomer_renews(int number) {
   return 0;
 }
 
+static pid_t waits_for_it;
+
 static void renew_meanwhile(void) {
   muster_region_info info;
   SWEEP_STATUS(muster_region_inspect(named(), 0, &info), 0);
-  // While it is held by one who has stopped, each attempt takes MUSTER_REGION_PATIENCE: now and then will do.
-  if (!info.held || sweep->point % 200 == 0) {
-    int status = sweep_reap(sweep_peer(newcomer_renews, 0));
-    SWEEP_CHECK(status == 0 || (info.held && status == EBUSY));
+  waits_for_it = sweep_peer(newcomer_renews, 0);
+  if (sweep_ends_soon(waits_for_it)) {
+    SWEEP_STATUS(sweep_reap(waits_for_it), 0);
+    sweep_newcomer(newcomer_renews, 0);
+    waits_for_it = 0;
   }
   other_name_works();
 }
 
 static void renew_check(void) {
   if (sweep->returned) SWEEP_STATUS(sweep->result, 0);
+  if (waits_for_it) {
+    int status = sweep_reap(waits_for_it);
+    SWEEP_CHECK(status == 0 || status == EBUSY);
+  }
   if (sweep->injection == SWEEP_STALL) sweep_finish();
   sweep_newcomer(newcomer_renews, 0);
   newcomer_uses_all(0);

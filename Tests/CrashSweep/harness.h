@@ -22,7 +22,7 @@ enum { FAILED_STATUS = 99 };
 typedef struct sweep_trace {
   uintptr_t *at;
   uint32_t points;
-  uint32_t *anchor;  // for each point the last point before it, or itself, whose address had not been met earlier
+  uint32_t *visit;  // for each point, which visit of its address it is, from 1
 } sweep_trace;
 
 // What one worker found, in memory shared with the main process.
@@ -73,7 +73,7 @@ int isolation_inner(void);
 int isolation_outer(char **arguments);     // runs this program again, made steady; returns its exit status
 void isolation_enter(const char *folder);  // /dev/shm, `folder` and pids of one's own, where that is permitted
 extern int isolated;                       // whether it was
-void isolation_fix_stat(pid_t pid);        // makes a stopped process's /proc/PID/stat the same in each run
+void isolation_fix_stat(pid_t pid);        // makes a process's /proc/PID/stat the same in each run
 void isolation_next_pid(pid_t pid);       // the pid that the next fork gets, where that can be chosen
 
 // processes.c

@@ -161,25 +161,18 @@ void isolation_enter(const char *folder) {
   if (!WIFEXITED(status) || WEXITSTATUS(status) != NOT_PERMITTED) _exit(0);
 }
 
-// /proc/PID/stat holds counts that differ in length from run to run (page faults, memory), so who reads it, as one who
-// joins a group does, takes more steps or fewer. Over that file of the stopped operator's a text is mounted whose
-// numbers are the same each time but for the time of the start, field 22, which is its own.
+// /proc/PID/stat holds counts that differ in length from run to run (page faults, memory), and the time of the start,
+// which is written and read as text. So who reads it, as one who joins a group does, takes more steps or fewer. Over
+// that file of each process of a run a text is mounted that is the same each time but for the pid.
 void isolation_fix_stat(pid_t pid) {
-  char path[64], text[1024], file[256];
+  char path[64], file[64];
   if (!isolated) return;
   snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-  int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-  ssize_t length = descriptor < 0 ? 0 : read(descriptor, text, sizeof text - 1);
-  if (descriptor >= 0) close(descriptor);
-  text[length > 0 ? length : 0] = 0;
-  const char *field = strrchr(text, ')');
-  for (int number = 2; field && number < 22; number++) field = strchr(field + 1, ' ');
-  if (!field) return;
-  snprintf(file, sizeof file, "/dev/shm/.stat-of-the-operator");
-  descriptor = open(file, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0444);
+  snprintf(file, sizeof file, "/dev/shm/.stat-%d", (int)pid);
+  int descriptor = open(file, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0444);
   if (descriptor < 0) return;
-  const char *fixed = "%d (crash-sweep) R 1 1 1 0 -1 4194304 100 0 0 0 0 0 0 0 20 0 1 0 %010llu 4194304 100 0\n";
-  dprintf(descriptor, fixed, (int)pid, strtoull(field, NULL, 10));
+  const char *text = "%d (crash-sweep) R 1 1 1 0 -1 4194304 100 0 0 0 0 0 0 0 20 0 1 0 4711 4194304 100 0\n";
+  dprintf(descriptor, text, (int)pid);
   close(descriptor);
   mount(file, path, NULL, MS_BIND, NULL);
   unlink(file);

@@ -15,9 +15,9 @@
 
 #include "harness.h"
 
-extern const sweep_suite self_sweep, region_sweep, group_sweep, barrier_sweep;
+extern const sweep_suite self_sweep, region_sweep, group_sweep, barrier_sweep, alive_sweep;
 
-static const sweep_suite *const suites[] = {&self_sweep, &region_sweep, &group_sweep, &barrier_sweep};
+static const sweep_suite *const suites[] = {&self_sweep, &region_sweep, &group_sweep, &barrier_sweep, &alive_sweep};
 
 #define PREFIX "muster-sweep-"
 

@@ -37,6 +37,7 @@ static void set_deadline(const run *this) {
 
 static void survivor(const sweep_case *of) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  isolation_fix_stat(getpid());
   for (uint32_t done = 0;;) {
     uint32_t command = __atomic_load_n(&sweep->command, __ATOMIC_ACQUIRE);
     if (command == done) {

@@ -1,9 +1,9 @@
 // Taking a process through its instructions, by ptrace(2).
 //
-// The first two runs of a case are recorded by single steps. A later run gets to point k faster: a breakpoint at the
-// last address before k that the recording had not met before stops the process there at its first visit, which is a
-// known number of steps; the rest is stepped. A point then costs a few steps instead of k, and is as exact: the
-// address at the end must be the recorded one. `--plain` does without breakpoints.
+// The first two runs of a case are recorded by single steps. A later run gets to point k faster: by a breakpoint at an
+// address shortly before k, of which the recording tells how often it is visited until then; the rest is stepped. A
+// point then costs some steps instead of k, and is as exact: the address at the end must be the recorded one.
+// `--plain` does without breakpoints.
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <signal.h>
@@ -104,28 +104,48 @@ static sweep_verdict go(pid_t pid, int single) {
   }
 }
 
-// To the first visit of `at`. MOVED (SWEEP_UNSTEADY): operate returned without one.
-static sweep_verdict run_to_address(pid_t pid, uintptr_t at, uintptr_t back) {
-  if (program_counter(pid) == at) return SWEEP_OK;
-  uintptr_t stops[2] = {at, back};
-  long saved[2];
-  int count = at == back || back == 0 ? 1 : 2;
-  for (int i = 0; i < count; i++) {
-    errno = 0;
-    saved[i] = ptrace(PTRACE_PEEKTEXT, pid, stops[i], 0);
-    if (errno) return fail(SWEEP_BROKEN, pid, "no breakpoint can be set");
-    unsigned long mask = TRAP_BYTES == 1 ? 0xffUL : 0xffffffffUL;
-    unsigned long word = ((unsigned long)saved[i] & ~mask) | (TRAP_CODE & mask);
-    ptrace(PTRACE_POKETEXT, pid, stops[i], word);
+static long plant(pid_t pid, uintptr_t at) {
+  long saved = ptrace(PTRACE_PEEKTEXT, pid, at, 0);
+  unsigned long mask = TRAP_BYTES == 1 ? 0xffUL : 0xffffffffUL;
+  ptrace(PTRACE_POKETEXT, pid, at, ((unsigned long)saved & ~mask) | (TRAP_CODE & mask));
+  return saved;
+}
+
+// To a given visit of `at`, from 1. SWEEP_UNSTEADY: operate returned before.
+static sweep_verdict run_to_address(pid_t pid, uintptr_t at, uint32_t visit, uintptr_t back) {
+  if (program_counter(pid) == at && --visit == 0) return SWEEP_OK;
+  for (;;) {
+    // On the instruction itself: past it, before it becomes a trap.
+    if (program_counter(pid) == at) {
+      sweep_verdict verdict = go(pid, 1);
+      if (verdict || (program_counter(pid) == at && --visit == 0)) return verdict;
+      if (program_counter(pid) == at) continue;
+      if (program_counter(pid) == back) break;
+    }
+    int two = back && back != at;
+    long end = two ? plant(pid, back) : 0, saved = plant(pid, at);
+    sweep_verdict verdict = go(pid, 0);
+    if (verdict) return verdict;
+    ptrace(PTRACE_POKETEXT, pid, at, saved);
+    if (two) ptrace(PTRACE_POKETEXT, pid, back, end);
+    uintptr_t now = program_counter(pid) - TRAP_ADVANCE;
+    set_program_counter(pid, now);
+    if (now != at) break;
+    if (--visit == 0) return SWEEP_OK;
   }
-  sweep_verdict verdict = go(pid, 0);
-  if (verdict) return verdict;
-  for (int i = count - 1; i >= 0; i--) ptrace(PTRACE_POKETEXT, pid, stops[i], saved[i]);
-  uintptr_t now = program_counter(pid) - TRAP_ADVANCE;
-  set_program_counter(pid, now);
-  if (now == at) return SWEEP_OK;
   snprintf(stepper_why, sizeof stepper_why, "the operation took another path than when it was recorded");
   return SWEEP_UNSTEADY;
+}
+
+// The cheapest breakpoint on the way to a point: a visit costs as much as some steps.
+static uint32_t find_anchor(const sweep_trace *trace, uint32_t point) {
+  enum { VISIT = 5 };
+  uint32_t best = 0, least = UINT32_MAX;
+  for (uint32_t back = 0; back <= point && back < least; back++) {
+    uint64_t cost = back + (uint64_t)VISIT * trace->visit[point - back];
+    if (cost < least) least = (uint32_t)cost, best = point - back;
+  }
+  return best;
 }
 
 sweep_verdict stepper_start(pid_t pid, uintptr_t entry, uintptr_t *back) {
@@ -139,7 +159,7 @@ sweep_verdict stepper_start(pid_t pid, uintptr_t entry, uintptr_t *back) {
   if (WSTOPSIG(status) != SIGSTOP) return fail(SWEEP_DIES, pid, "a signal came before the operation");
   ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_EXITKILL);
   isolation_fix_stat(pid);
-  sweep_verdict verdict = run_to_address(pid, entry, 0);
+  sweep_verdict verdict = run_to_address(pid, entry, 1, 0);
   if (!verdict) *back = return_address(pid);
   return verdict;
 }
@@ -159,8 +179,8 @@ sweep_verdict stepper_record(pid_t pid, uintptr_t back, sweep_trace *trace) {
 sweep_verdict stepper_run_to(pid_t pid, const sweep_trace *trace, uint32_t point, int plain) {
   uint32_t steps = 0;
   if (!plain) {
-    steps = trace->anchor[point];
-    sweep_verdict verdict = run_to_address(pid, trace->at[steps], trace->at[trace->points]);
+    steps = find_anchor(trace, point);
+    sweep_verdict verdict = run_to_address(pid, trace->at[steps], trace->visit[steps], trace->at[trace->points]);
     if (verdict) return verdict;
   }
   for (; steps < point; steps++) {

@@ -102,7 +102,10 @@ void sweep_pause(int64_t nanoseconds) {
 pid_t sweep_peer(int (*body)(int), int number) {
   pid_t pid = fork();
   if (pid < 0) sweep_fail(__FILE__, __LINE__, "fork: %s", strerror(errno));
-  if (pid == 0) _exit(body(number));
+  if (pid == 0) {
+    isolation_fix_stat(getpid());
+    _exit(body(number));
+  }
   return pid;
 }
 
@@ -137,6 +140,14 @@ int sweep_reap(pid_t peer) {
   int status = reap(peer);
   if (!WIFEXITED(status)) sweep_fail(__FILE__, __LINE__, "a peer died by signal %d", WTERMSIG(status));
   return WEXITSTATUS(status);
+}
+
+int sweep_ends_soon(pid_t peer) {
+  for (int turn = 0; turn < 100; turn++) {
+    if (harness_state(peer) == 'Z') return 1;
+    sweep_pause(200000);
+  }
+  return 0;
 }
 
 void sweep_reap_killed(pid_t peer) {

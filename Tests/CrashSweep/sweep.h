@@ -11,8 +11,8 @@
 //   the operator, one instruction at a time meanwhile  in the survivor, while the operator is stopped: what must not
 //   depend on it, and has to end; then several
 //              foreign commits, so that the operator goes on in a world that has moved
-//   finish     in the operator, after operate and when the check asks for it: closing what prepare opened check
-//   in the survivor: the state is the one before or the one after, nobody hangs, a newcomer can use all of
+//   finish     in the operator, after operate and when the check asks for it: closing what prepare opened check in the
+//   survivor: the state is the one before or the one after, nobody hangs, a newcomer can use all of
 //              it, and nothing is left behind
 //
 // With n instructions in the operation there are n + 1 points, from 0 (before the first) to n (operate has returned).
@@ -84,7 +84,7 @@ typedef struct sweep_suite {
 
 // An operation of up to this many instructions is swept whole by default, a longer one at SWEEP_SAMPLE points and on
 // both sides of each of its system calls.
-enum { SWEEP_WHOLE = 1200, SWEEP_SAMPLE = 400, SWEEP_ARENA = 1 << 16 };
+enum { SWEEP_WHOLE = 800, SWEEP_SAMPLE = 300, SWEEP_ARENA = 1 << 16 };
 
 // What all processes of one run see.
 typedef struct sweep_shared {
@@ -139,6 +139,10 @@ pid_t sweep_peer(int (*body)(int number), int number);
 int sweep_reap(pid_t peer);
 void sweep_reap_killed(pid_t peer);
 void sweep_newcomer(int (*body)(int number), int number);
+
+// Whether a peer has ended, waited for some hundredths of a second: for one that may be held up by the stopped
+// operator, and is to be reaped by the check.
+int sweep_ends_soon(pid_t peer);
 
 // Waits, by the deadline, until a process sleeps in the kernel, or has ended.
 void sweep_settle(pid_t pid);

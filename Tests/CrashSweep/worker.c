@@ -28,29 +28,29 @@ static void *take(size_t size) {
 
 static int trace_new(sweep_trace *trace) {
   trace->at = take((STEPS_MAX + 1) * sizeof *trace->at);
-  trace->anchor = take((STEPS_MAX + 1) * sizeof *trace->anchor);
+  trace->visit = take((STEPS_MAX + 1) * sizeof *trace->visit);
   trace->points = 0;
-  return trace->at && trace->anchor;
+  return trace->at && trace->visit;
 }
 
-// An open table of the addresses met so far.
-static int met_before(uintptr_t *table, size_t mask, uintptr_t address) {
+typedef struct visits {
+  uintptr_t address;
+  uint32_t count;
+} visits;
+
+// Counts, in an open table of the addresses met so far.
+static uint32_t visit(visits *table, size_t mask, uintptr_t address) {
   size_t slot = (address * UINT64_C(0x9e3779b97f4a7c15)) >> 20 & mask;
-  while (table[slot] && table[slot] != address) slot = (slot + 1) & mask;
-  int met = table[slot] == address;
-  table[slot] = address;
-  return met;
+  while (table[slot].count && table[slot].address != address) slot = (slot + 1) & mask;
+  table[slot].address = address;
+  return ++table[slot].count;
 }
 
-static int find_anchors(sweep_trace *trace) {
+static int count_visits(sweep_trace *trace) {
   size_t slots = 4 * (size_t)STEPS_MAX;
-  uintptr_t *table = take(slots * sizeof *table);
+  visits *table = take(slots * sizeof *table);
   if (!table) return 0;
-  uint32_t last = 0;
-  for (uint32_t i = 0; i <= trace->points; i++) {
-    if (!met_before(table, slots - 1, trace->at[i])) last = i;
-    trace->anchor[i] = last;
-  }
+  for (uint32_t i = 0; i <= trace->points; i++) trace->visit[i] = visit(table, slots - 1, trace->at[i]);
   munmap(table, slots * sizeof *table);
   return 1;
 }
@@ -90,7 +90,7 @@ static sweep_verdict record_twice(const sweep_case *of, sweep_trace *trace, swee
     if (verdict) return told(tally, verdict, other.points, why);
     uint32_t same = difference(trace, &other);
     if (same == trace->points && trace->points == other.points)
-      return find_anchors(trace) ? SWEEP_OK : told(tally, SWEEP_BROKEN, 0, "no memory for the recording");
+      return count_visits(trace) ? SWEEP_OK : told(tally, SWEEP_BROKEN, 0, "no memory for the recording");
     char one[128], two[128];
     symbols_name(trace->at[same], one, sizeof one);
     symbols_name(other.at[same], two, sizeof two);
