@@ -77,9 +77,9 @@ static void until(const uint32_t *word, uint32_t value) {
 }
 
 static void until_asleep(pid_t pid) {
-  for (int i = 0; i < 20; i++)
-    if (test_asleep(pid)) return;
-  REQUIRE(!"it sleeps");
+  int asleep = 0;
+  for (int i = 0; i < 20 && !asleep; i++) asleep = test_asleep(pid);
+  REQUIRE(asleep);
 }
 
 static crew *make_crew(uint32_t count) {
