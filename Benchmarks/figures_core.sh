@@ -4,7 +4,7 @@
 if [ $quick = 1 ]; then
   trials_8=10 trials_64=3 asleep=1 batches=10 windows=50 events=10
 else
-  trials_8=60 trials_64=20 asleep=3 batches=100 windows=2000 events=100
+  trials_8=60 trials_64=20 asleep=3 batches=100 windows=1000 events=100
 fi
 
 figures_death() {

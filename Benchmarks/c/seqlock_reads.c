@@ -7,8 +7,9 @@
 //                                  snapshot, over the stretches in which both readers ran
 // seqlock_reads latency WINDOWS    a writer that writes without pause on one processor, a reader on another that times WINDOWS
 //                                  times 500 snapshots; prints the 99.9th percentile and the median of a snapshot's time
-//                                  without that of reading the clock, and the nanoseconds a write. A window with fewer writes
-//                                  than snapshots is taken again: the writer had lost its processor
+//                                  without that of reading the clock, and the nanoseconds a write. A window in which one of
+//                                  the two lost its processor is taken again: there were fewer writes than snapshots, or a
+//                                  context switch of the reader
 // SPDX-License-Identifier: Apache-2.0
 #include <pthread.h>
 
@@ -225,12 +226,20 @@ static double ticks_cost(void) {
 
 typedef struct window {
   uint64_t writes;
+  long switches;
   int64_t ticks;
   int64_t took[WINDOW];
 } window;
 
+static long switches(void) {
+  struct rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_nvcsw + usage.ru_nivcsw;
+}
+
 static void fill_window(const muster_seqlock *seqlock, window *w) {
   const muster_seqlock_reader reader = *muster_seqlock_reader_of(seqlock);
+  long before = switches();
   uint64_t words[WORDS], sequence = muster_seqlock_sequence(seqlock);
   int64_t first = ticks();
   for (size_t i = 0; i < WINDOW; i++) {
@@ -243,6 +252,7 @@ static void fill_window(const muster_seqlock *seqlock, window *w) {
   }
   w->ticks = ticks() - first;
   w->writes = muster_seqlock_sequence(seqlock) - sequence;
+  w->switches = switches() - before;
 }
 
 static void summarize(arena *a, const window *windows, double tick_ns) {
@@ -275,7 +285,7 @@ static void read_timed(void *context, unsigned index) {
   int64_t first = ticks(), first_ns = bench_now();
   for (size_t i = 0; i < a->windows; i++) {
     do fill_window(seqlock, &windows[i]);
-    while (windows[i].writes < WINDOW);
+    while (windows[i].writes < WINDOW || windows[i].switches);
   }
   double tick_ns = (double)(bench_now() - first_ns) / (double)(ticks() - first);
   __atomic_store_n(&a->stop, 1, __ATOMIC_RELAXED);
@@ -297,7 +307,7 @@ int main(int argc, char **argv) {
     fputs("usage: seqlock_reads alone BATCHES | readers seqlock|rwlock MS | latency WINDOWS\n", stderr);
     return 2;
   }
-  bench_limit(60);
+  bench_limit(170);
   arena *a = bench_share(sizeof *a);
   if (muster_seqlock_size(WORDS) > sizeof a->seqlock) bench_fail("muster_seqlock_size", EOVERFLOW);
   bench_check(muster_seqlock_init(a->seqlock, sizeof a->seqlock, WORDS), "muster_seqlock_init");
