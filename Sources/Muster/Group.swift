@@ -190,8 +190,13 @@ public final class Group: Sendable {
     }
   }
 
-  fileprivate func poll(since seen: UInt32, _ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 {
+  func poll(since seen: UInt32, _ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 {
     lock.withLock { _ in muster_group_poll(handle.object, seen, set) }
+  }
+
+  /// Ends a wait that has polled: other sleepers may have relied on its watch. A deadline that is past never sleeps.
+  func endPolling(since seen: UInt32) -> Int32 {
+    lock.withLock { _ in muster_group_wait(handle.object, seen, .now) }
   }
 
   // MARK: Using the object
@@ -226,7 +231,7 @@ public final class Group: Sendable {
   }
 }
 
-private final class GroupWait: PendingWait, @unchecked Sendable {
+final class GroupWait: PendingWait, @unchecked Sendable {
   private let group: Group
   private let seen: UInt32
 
@@ -237,6 +242,7 @@ private final class GroupWait: PendingWait, @unchecked Sendable {
   }
 
   override func poll(_ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 { group.poll(since: seen, set) }
+  override func giveUp() -> Int32 { group.endPolling(since: seen) }
 }
 
 /// Flags that look at a region without holding it.

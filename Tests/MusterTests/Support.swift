@@ -20,19 +20,19 @@ func freshName(_ what: String = #function) -> String {
 }
 
 /// Lends a fresh name to a test, and removes what it left there.
-func withName<Result>(_ what: String = #function, _ body: (String) async throws -> Result) async throws -> Result {
+func withName(_ what: String = #function, _ body: (String) async throws -> Void) async throws {
   let name = freshName(what)
   defer { try? Region.remove(RegionName(name), force: true) }
-  return try await body(name)
+  try await body(name)
 }
 
 /// A folder for one test.
-func withFolder<Result>(_ body: (FilePath) async throws -> Result) async throws -> Result {
+func withFolder(_ body: (FilePath) async throws -> Void) async throws {
   var template = Array("/tmp/muster-test-XXXXXX".utf8CString)
   guard mkdtemp(&template) != nil else { throw Errno(rawValue: errno) }
   let folder = FilePath(String(decoding: template.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
   defer { removeAll(in: folder) }
-  return try await body(folder)
+  try await body(folder)
 }
 
 private func removeAll(in folder: FilePath) {
