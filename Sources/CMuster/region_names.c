@@ -29,7 +29,7 @@ static int remove_once(const region_path *path, uint32_t flags) {
   if (status == EPROTO) status = 0;  // another format of ours may go too
   if (!status) status = muster_region_file_lock(file, REGION_LOCK_NAME, 1, F_WRLCK);
   if (!status && !(flags & MUSTER_REGION_FORCE)) {
-    status = muster_region_file_lock(file, REGION_LOCK_USE, 1, F_WRLCK);
+    status = muster_region_file_lock(file, REGION_LOCK_USE, 2, F_WRLCK);
     if (status == EAGAIN) status = EBUSY;
   }
   if (!status) status = unlink_this(path, file);
@@ -49,9 +49,9 @@ int muster_region_remove(const char *name, uint32_t flags) {
   return status;
 }
 
-// F_OFD_GETLK takes no lock: it tells which one would stand against an exclusive one.
+// F_OFD_GETLK takes no lock: it tells which one would stand against an exclusive one. Who renews has WRITE a moment before USE.
 static int is_held(int file) {
-  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = REGION_LOCK_USE, .l_len = 1};
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = REGION_LOCK_USE, .l_len = 2};
   int saved = errno, held = fcntl(file, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
   errno = saved;
   return held;
