@@ -10,7 +10,8 @@
 #include "../../Sources/CMuster/internal/group_layout.h"
 #include "support.h"
 
-static const int expected[] = {0, EPERM, EACCES, EALREADY, EBUSY, EINVAL, EPROTO, EBADMSG, EOVERFLOW, ETIMEDOUT, EAGAIN};
+static const int expected[] = {0, EPERM, EACCES, EALREADY, EBUSY, EINVAL, EPROTO, EBADMSG, EOVERFLOW, ETIMEDOUT,
+                               EAGAIN};
 
 static void is_a_value(int status, const char *what, size_t at, unsigned value) {
   for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
@@ -61,7 +62,8 @@ static void scribble(unsigned char *memory, size_t size, size_t at, unsigned cha
     CHECK(!after);
   }
   CHECK_STATUS(muster_group_close(before), 0);
-  is_a_value(muster_group_wait(inside, muster_group_roster(inside), muster_deadline_after(20000)), "wait inside", at, value);
+  is_a_value(muster_group_wait(inside, muster_group_roster(inside), muster_deadline_after(20000)), "wait inside", at,
+             value);
   // The lock is libc's and is not scribbled on: it can be let go of whatever the rest says.
   CHECK_STATUS(muster_group_close(inside), 0);
 }
@@ -90,7 +92,8 @@ static void scribble_all_the_time(void *context) {
   uint64_t seed = test_seed();
   while (!__atomic_load_n(&on->over, __ATOMIC_RELAXED)) {
     uint64_t r = test_random(&seed);
-    size_t at = 128 + r % (on->size - 128), place = at < sizeof(group_head) ? SIZE_MAX : (at - sizeof(group_head)) % sizeof(group_place);
+    size_t at = 128 + r % (on->size - 128),
+        place = at < sizeof(group_head) ? SIZE_MAX : (at - sizeof(group_head)) % sizeof(group_place);
     if (place < sizeof(liveness_lock)) continue;
     __atomic_store_n(&on->memory[at], (unsigned char)(r >> 40), __ATOMIC_RELAXED);
   }
@@ -174,7 +177,8 @@ static void live(void *context) {
     move_in(me, place);
     __atomic_add_fetch(&town_of->joined, 1, __ATOMIC_RELAXED);
     for (uint64_t i = test_random(&seed) % 4; i > 0; i--) {
-      status = muster_group_wait(group, muster_group_roster(group), muster_deadline_after((int64_t)(test_random(&seed) % 3000000)));
+      status = muster_group_wait(group, muster_group_roster(group),
+                                 muster_deadline_after((int64_t)(test_random(&seed) % 3000000)));
       REQUIRE(status == 0 || status == ETIMEDOUT);
       town_of->woken += status == 0;
       if (test_random(&seed) % 16 == 0) CHECK_STATUS(muster_group_free_dead(group), 0);

@@ -135,7 +135,8 @@ static void another_capacity_is_refused(void) {
   CHECK_EQUAL(mismatch.kind, MUSTER_MISMATCH_LAYOUT);
   CHECK_EQUAL(mismatch.expected, 5);
   CHECK_EQUAL(mismatch.found, 4);
-  CHECK_STATUS(muster_group_open(test_name("no"), &(muster_group_options){.flags = MUSTER_REGION_ATTACH}, &other), ENOENT);
+  CHECK_STATUS(muster_group_open(test_name("no"), &(muster_group_options){.flags = MUSTER_REGION_ATTACH}, &other),
+               ENOENT);
   end_of(name, group);
 }
 
@@ -323,7 +324,8 @@ static void *join_on_thread(void *context) {
   return NULL;
 }
 
-// Membership belongs to the thread that joined: others can't end it while that one lives, and can let go of the handle after.
+// Membership belongs to the thread that joined: others can't end it while that one lives, and can let go of the handle
+// after.
 static void a_membership_belongs_to_its_thread(void) {
   const char *name = test_name("thread");
   muster_group *look = open_group(name, 2);

@@ -1,5 +1,5 @@
-// A death wakes those who sleep, whoever of them it is that dies, without anybody looking again by himself; and what is left where
-// the kernel has no futex_waitv.
+// A death wakes those who sleep, whoever of them it is that dies, without anybody looking again by himself; and what is
+// left where the kernel has no futex_waitv.
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <signal.h>
@@ -69,7 +69,8 @@ static void take_part(void *context) {
 }
 
 static void until(const uint32_t *word, uint32_t value) {
-  for (int64_t end = test_now() + 20 * INT64_C(1000000000); __atomic_load_n(word, __ATOMIC_ACQUIRE) != value; test_pause(50000)) {
+  for (int64_t end = test_now() + 20 * INT64_C(1000000000); __atomic_load_n(word, __ATOMIC_ACQUIRE) != value;
+       test_pause(50000)) {
     if (test_now() < end) continue;
     test_fail(__FILE__, __LINE__, "it is %u and did not come to %u", *word, value);
     test_end();
@@ -157,7 +158,8 @@ static void each_kind_dies(uint32_t members) {
   const struct {
     int duties[4];
     uint32_t count;
-  } deaths[] = {{{PLAIN}, 1}, {{0}, 1}, {{1}, 1}, {{2}, 1}, {{0, 1}, 2}, {{0, 2}, 2}, {{PLAIN, 0}, 2}, {{PLAIN, 1}, 2}, {{0, 1, 2}, 3}};
+  } deaths[] = {{{PLAIN}, 1}, {{0}, 1}, {{1}, 1}, {{2}, 1}, {{0, 1}, 2}, {{0, 2}, 2}, {{PLAIN, 0}, 2}, {{PLAIN, 1}, 2},
+                {{0, 1, 2}, 3}};
   uint32_t round = 0;
   for (size_t d = 0; d < sizeof deaths / sizeof *deaths; d++) {
     if (deaths[d].count >= members) continue;
@@ -213,7 +215,8 @@ static void without_waitv(void) {
     crew *all = make_crew(6);
     all->rechecks = 1, all->refuse = errors[e];
     for (uint32_t round = 1; round <= 6; round++)
-      kill_and_count(all, round, (const int[][2]){{PLAIN}, {0}, {1}, {2}, {0, 1}, {PLAIN, 0}}[round - 1], round < 5 ? 1 : 2);
+      kill_and_count(all, round, (const int[][2]){{PLAIN}, {0}, {1}, {2}, {0, 1}, {PLAIN, 0}}[round - 1],
+                     round < 5 ? 1 : 2);
     end(all);
   }
 }

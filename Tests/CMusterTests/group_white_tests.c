@@ -1,5 +1,5 @@
-// Groups seen from inside: races between the end of one member and the joining of the next, who is on watch, foreign and hostile
-// memory, members of another libc or pid namespace.
+// Groups seen from inside: races between the end of one member and the joining of the next, who is on watch, foreign
+// and hostile memory, members of another libc or pid namespace.
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <stdio.h>
@@ -82,8 +82,8 @@ static void an_end_is_not_counted_for_the_next_in_the_place(void) {
 // Whether the member is one of the two watchers of the first places.
 static unsigned on_watch(const plot *on, uint32_t member) {
   unsigned count = 0;
-  for (int s = 0; s < 2; s++)
-    count += __atomic_load_n(&on->head->slots[s], __ATOMIC_ACQUIRE) == ((uint64_t)on->head->roster << 32 | (member + 1));
+  uint64_t his = (uint64_t)on->head->roster << 32 | (member + 1);
+  for (int s = 0; s < 2; s++) count += __atomic_load_n(&on->head->slots[s], __ATOMIC_ACQUIRE) == his;
   return count;
 }
 
@@ -217,7 +217,8 @@ static void foreigners_look_and_wait(void) {
     CHECK_STATUS(muster_group_close(late), 0);
     on->head->abi = abi, on->head->pid_namespace = space;
   }
-  // Another place for the word in the lock: what is looked at, and slept at, is the word of the libc that made the group.
+  // Another place for the word in the lock: what is looked at, and slept at, is the word of the libc that made the
+  // group.
   on->head->abi = (abi & ~0x7fu) | (sizeof(liveness_lock) - 4);
   late = attach(on);
   CHECK_STATUS(muster_group_member(late, 1, &what), 0);

@@ -1,5 +1,5 @@
-// Regions in files, where the name and the draft live: durability, renewal, folders, full and read-only file systems, file systems
-// without O_TMPFILE, and creators that die or stop on the way.
+// Regions in files, where the name and the draft live: durability, renewal, folders, full and read-only file systems,
+// file systems without O_TMPFILE, and creators that die or stop on the way.
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <fcntl.h>
@@ -80,7 +80,8 @@ static void paths_of_all_kinds(void) {
     CHECK_STATUS(open_region(bad[i], MUSTER_REGION_OPEN | FILE_REGION, 64, &region), EINVAL);
   CHECK_STATUS(open_region("no/such", MUSTER_REGION_OPEN | FILE_REGION, 64, &region), ENOENT);
   // A deadline is for a name to appear, not for a folder to create it in.
-  muster_region_options options = {.flags = MUSTER_REGION_OPEN | FILE_REGION, .size = 64, .deadline = MUSTER_DEADLINE_NEVER};
+  muster_region_options options = {.flags = MUSTER_REGION_OPEN | FILE_REGION, .size = 64,
+                                   .deadline = MUSTER_DEADLINE_NEVER};
   CHECK_STATUS(muster_region_open("no/such", &options, &region), ENOENT);
   write_file("flat", "x", 1);
   CHECK_STATUS(open_region("flat/such", MUSTER_REGION_OPEN | FILE_REGION, 64, &region), ENOTDIR);
@@ -92,7 +93,8 @@ static void renewed_when_nobody_holds_it(void) {
     const char *name = file ? in_folder("renew") : test_name("renew");
     uint32_t *count = shared_memory(4096), flags = file ? FILE_REGION : 0;
     muster_region *first, *second;
-    muster_region_options options = {.flags = MUSTER_REGION_OPEN | flags, .size = 64, .renew = count_call, .context = count};
+    muster_region_options options = {.flags = MUSTER_REGION_OPEN | flags, .size = 64, .renew = count_call,
+                                     .context = count};
     CHECK_STATUS(muster_region_open(name, &options, &first), 0);
     CHECK_EQUAL(*count, 0);
     CHECK_STATUS(muster_region_open(name, &options, &second), 0);
@@ -105,7 +107,8 @@ static void renewed_when_nobody_holds_it(void) {
     CHECK_STATUS(muster_region_open(name, &options, &first), 0);
     CHECK_EQUAL(*count, 1);
     muster_region_close(first);
-    // Who only reads does not renew, and does not keep others from it, as one that watches a file for years would; nor does who peeks.
+    // Who only reads does not renew, and does not keep others from it, as one that watches a file for years would; nor
+    // does who peeks.
     muster_region_options look = {.flags = MUSTER_REGION_ATTACH | MUSTER_REGION_READ_ONLY | flags, .renew = count_call,
                                   .context = count};
     CHECK_STATUS(muster_region_open(name, &look, &second), 0);
@@ -143,7 +146,8 @@ static void a_restart_of_the_machine_is_told_and_renewed(void) {
   muster_region_close(region);
   CHECK_STATUS(muster_region_inspect(path, FILE_REGION, &info), 0);
   CHECK_EQUAL(info.this_boot, 0);
-  muster_region_options options = {.flags = MUSTER_REGION_OPEN | FILE_REGION, .size = 64, .renew = count_call, .context = count};
+  muster_region_options options = {.flags = MUSTER_REGION_OPEN | FILE_REGION, .size = 64, .renew = count_call,
+                                   .context = count};
   CHECK_STATUS(muster_region_open(path, &options, &region), 0);
   CHECK_EQUAL(*count, 1);
   CHECK_STATUS(muster_region_inspect(path, FILE_REGION, &info), 0);
@@ -219,7 +223,8 @@ static void open_slowly(void *context) {
   creator *given = context;
   muster_region *region;
   if (given->first) given->first();
-  muster_region_options options = {.flags = given->flags, .size = 64, .initialize = wait_at_gate, .context = given->gate};
+  muster_region_options options = {.flags = given->flags, .size = 64, .initialize = wait_at_gate,
+                                   .context = given->gate};
   CHECK_STATUS(muster_region_open(given->name, &options, &region), 0);
   CHECK_EQUAL(muster_region_created(region), 0);
   CHECK_EQUAL(*(int *)muster_region_payload(region), 8);
@@ -266,7 +271,8 @@ static void without_tmpfile(void *context) {
     CHECK_STATUS(muster_region_remove(path, FILE_REGION), 0);
   }
   uint32_t count = 0;
-  muster_region_options options = {.flags = MUSTER_REGION_OPEN | FILE_REGION, .size = 64, .initialize = count_call, .context = &count};
+  muster_region_options options = {.flags = MUSTER_REGION_OPEN | FILE_REGION, .size = 64, .initialize = count_call,
+                                   .context = &count};
   for (int i = 0; i < 2; i++) {
     CHECK_STATUS(muster_region_open(path, &options, &region), 0);
     CHECK_EQUAL(count, 1);
@@ -383,7 +389,8 @@ static void a_folder_that_one_may_not_write_to(void) {
   CHECK_EQUAL(count_names(test_folder(), ""), 0);
 }
 
-// Two names of one file, one of them removed: who comes by the other finds a region, who came by the removed one does not.
+// Two names of one file, one of them removed: who comes by the other finds a region, who came by the removed one does
+// not.
 static void a_second_name_of_the_same_file(void) {
   const char *path = in_folder("one"), *other = in_folder("two");
   muster_region *region;

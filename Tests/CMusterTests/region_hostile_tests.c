@@ -1,4 +1,5 @@
-// Regions that are not what they should be: other objects at the name, cut and foreign ones, headers with any byte in any place.
+// Regions that are not what they should be: other objects at the name, cut and foreign ones, headers with any byte in
+// any place.
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <fcntl.h>
@@ -145,7 +146,8 @@ static void any_header(void) {
   CHECK_EQUAL(pread(file, &good, sizeof good, 0), (long)sizeof good);
   for (int i = 0; i < 5000; i++) {
     bad = good;
-    const uint64_t sizes[] = {0, 1, 8191, 8192, 8193, 8448, 8449, UINT64_MAX, UINT64_MAX - 255, UINT64_MAX - 256, INT64_MAX,
+    const uint64_t sizes[] = {0, 1, 8191, 8192, 8193, 8448, 8449, UINT64_MAX, UINT64_MAX - 255, UINT64_MAX - 256,
+                              INT64_MAX,
                               UINT64_C(1) << 63, UINT64_C(1) << 32, test_random(&seed), test_random(&seed) % 10000};
     bad.payload_size = sizes[test_random(&seed) % (sizeof sizes / sizeof *sizes)];
     for (uint64_t k = test_random(&seed) % 4; k > 0; k--)

@@ -27,7 +27,8 @@ static void created_filled_and_attached_to(void) {
   const char *name = test_name("a");
   int pattern = 0x5a;
   muster_region *first, *second;
-  muster_region_options options = {.flags = MUSTER_REGION_OPEN, .size = 5000, .initialize = fill_pattern, .context = &pattern};
+  muster_region_options options = {.flags = MUSTER_REGION_OPEN, .size = 5000, .initialize = fill_pattern,
+                                   .context = &pattern};
   CHECK_STATUS(muster_region_open(name, &options, &first), 0);
   CHECK_EQUAL(muster_region_created(first), 1);
   CHECK_EQUAL(muster_region_size(first), 5000);
@@ -319,7 +320,8 @@ static void attaching_waits_for_the_name(void) {
   pid_t waiter = test_fork(attach_with_a_deadline, (void *)(uintptr_t)name);
   CHECK(test_asleep(waiter));
   int pattern = 0x77;
-  muster_region_options options = {.flags = MUSTER_REGION_CREATE, .size = 9, .initialize = fill_pattern, .context = &pattern};
+  muster_region_options options = {.flags = MUSTER_REGION_CREATE, .size = 9, .initialize = fill_pattern,
+                                   .context = &pattern};
   CHECK_STATUS(muster_region_open(name, &options, &region), 0);
   test_join(waiter, 0);
   muster_region_close(region);
@@ -374,7 +376,8 @@ static void what_inspect_tells(void) {
   CHECK_STATUS(muster_region_inspect(name, 0, &info), ENOENT);
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
-  muster_region_options options = {.flags = MUSTER_REGION_CREATE, .size = 1000, .kind = 11, .version = 12, .layout = 13};
+  muster_region_options options = {.flags = MUSTER_REGION_CREATE, .size = 1000, .kind = 11, .version = 12,
+                                   .layout = 13};
   CHECK_STATUS(muster_region_open(name, &options, &region), 0);
   CHECK_STATUS(muster_region_inspect(name, 0, &info), 0);
   CHECK(!strcmp(info.name, name));
@@ -412,7 +415,8 @@ static void list_shows_regions_and_nothing_else(void) {
   CHECK_STATUS(make_region(seen.names[1], 0, 64), 0);
   write_file(shm_path(seen.names[2]), "something else entirely", 23);
   const char *link = test_name("link"), *folder = test_name("folder"), *pipe = test_name("pipe");
-  CHECK(symlink(seen.names[0], shm_path(link)) == 0 && mkdir(shm_path(folder), 0700) == 0 && mkfifo(shm_path(pipe), 0600) == 0);
+  CHECK(symlink(seen.names[0], shm_path(link)) == 0 && mkdir(shm_path(folder), 0700) == 0);
+  CHECK(mkfifo(shm_path(pipe), 0600) == 0);
   CHECK_STATUS(muster_region_list(note_name, &seen), 0);
   CHECK_EQUAL(seen.seen[0], 1);
   CHECK_EQUAL(seen.seen[1], 1);
@@ -434,7 +438,8 @@ static void no_descriptor_is_left(void) {
   close(next);
   for (int i = 0; i < 1000; i++) {
     errno = 4242;
-    CHECK_STATUS(open_region(name, i % 2 ? MUSTER_REGION_OPEN : MUSTER_REGION_ATTACH | MUSTER_REGION_READ_ONLY, 64, &region), 0);
+    CHECK_STATUS(open_region(name, i % 2 ? MUSTER_REGION_OPEN : MUSTER_REGION_ATTACH | MUSTER_REGION_READ_ONLY, 64,
+                             &region), 0);
     CHECK_EQUAL(fcntl(next, F_GETFD), FD_CLOEXEC);
     muster_region_close(region);
     CHECK_STATUS(open_region(name, MUSTER_REGION_OPEN, 65, &region), EPROTO);

@@ -128,7 +128,8 @@ void die_at_call(long number) {
 }
 
 void mount_private(const char *folder, unsigned long flags, const char *options) {
-  if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS)) test_skip("no mount namespace: %s", strerror(errno));
+  if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS))
+    test_skip("no mount namespace: %s", strerror(errno));
   if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("none", folder, "tmpfs", flags, options))
     test_skip("no tmpfs may be mounted: %s", strerror(errno));
 }

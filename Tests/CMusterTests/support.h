@@ -38,13 +38,15 @@ int open_region(const char *name, uint32_t flags, uint64_t size, muster_region *
 int make_region(const char *name, uint32_t flags, uint64_t size);
 int is_held(const char *name, uint32_t flags);
 
-// From here on this process (and its children) gets `error` from a system call; from open and openat only with O_TMPFILE.
-// `die_at_call` kills the process, by SIGSYS, as it enters the call. They skip the test where filters can't be installed.
+// From here on this process (and its children) gets `error` from a system call; from open and openat only with
+// O_TMPFILE. `die_at_call` kills the process, by SIGSYS, as it enters the call. They skip the test where filters can't
+// be installed.
 void refuse_call(long number, int error);
 void refuse_tmpfile(int error);
 void die_at_call(long number);
 
-// A mount namespace of this process's own, with a tmpfs of these options at `folder`. Skips the test where that is not permitted.
+// A mount namespace of this process's own, with a tmpfs of these options at `folder`. Skips the test where that is not
+// permitted.
 void mount_private(const char *folder, unsigned long flags, const char *options);
 
 // Runs `call` in a child: the signal that it ended by, else 0.

@@ -1,4 +1,5 @@
-// Wait sets: which word wakes, what the deadline and the recheck say, what can't be slept at; with and without futex_waitv.
+// Wait sets: which word wakes, what the deadline and the recheck say, what can't be slept at; with and without
+// futex_waitv.
 // SPDX-License-Identifier: Apache-2.0
 #include "muster/wait.h"
 
@@ -135,6 +136,7 @@ static void without_waitv(void) {
   }
 }
 
-TEST_SUITE(wait, {"sets_that_can_not_be", sets_that_can_not_be, 0}, {"deadlines_and_rechecks", deadlines_and_rechecks, 0},
+TEST_SUITE(wait, {"sets_that_can_not_be", sets_that_can_not_be, 0},
+           {"deadlines_and_rechecks", deadlines_and_rechecks, 0},
            {"woken_at_any_word", woken_at_any_word, 0},
            {"at_words_that_can_only_be_read", at_words_that_can_only_be_read, 0}, {"without_waitv", without_waitv, 0});
