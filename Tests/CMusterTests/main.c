@@ -255,7 +255,16 @@ static int wanted(const char *suite, const char *test, int count, char **argumen
   return 0;
 }
 
+// Whoever started this may have signals blocked or ignored, and tests raise some.
+static void take_signals(void) {
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
+}
+
 int main(int count, char **arguments) {
+  take_signals();
   int list = count > 1 && !strcmp(arguments[1], "--list");
   count -= 1 + list, arguments += 1 + list;
   prctl(PR_SET_CHILD_SUBREAPER, 1);
