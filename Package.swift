@@ -37,8 +37,21 @@ let package = Package(
     .target(
       name: "Muster", dependencies: ["CMuster", .product(name: "SystemPackage", package: "swift-system")],
       swiftSettings: swiftSettings),
+    .executableTarget(
+      name: "muster-peer",
+      dependencies: ["Muster", .product(name: "SystemPackage", package: "swift-system")],
+      path: "Tests/MusterPeer", swiftSettings: swiftSettings),
+    .executableTarget(
+      name: "example-crew", dependencies: ["Muster"], path: "Examples/Swift/crew", swiftSettings: swiftSettings),
+    .executableTarget(
+      name: "example-counters", dependencies: ["Muster"], path: "Examples/Swift/counters",
+      swiftSettings: swiftSettings),
     .testTarget(
-      name: "MusterTests", dependencies: ["Muster", "CMuster"], swiftSettings: swiftSettings),
+      name: "MusterTests",
+      dependencies: [
+        "Muster", "CMuster", "cmuster-tests", "muster-peer", "example-crew", "example-counters",
+        .product(name: "SystemPackage", package: "swift-system"),
+      ], swiftSettings: swiftSettings),
     .target(name: "CMusterCLI", cSettings: [.define("_GNU_SOURCE")]),
     .target(
       name: "MusterCLI",

@@ -61,16 +61,11 @@ struct AliveTests {
       try await withName { name in
         let path = folder.appending("a")
         let seen = try Barrier(name, parties: 2)
-        async let child = #expect(processExitsWith: .signal(SIGKILL)) {
-          [path = path.string as String, name = name as String] in
-          let alive = try Alive(FilePath(path))
-          try await Barrier(name, parties: 2).wait()
-          _ = withExtendedLifetime(alive) { kill(getpid(), SIGKILL) }
-        }
+        async let child = run(builtProgram("muster-peer"), ["die-alive", path.string, name])
         let holder = try await Alive.waitUntilHeld(path)
         async let death = Alive.waitForDeath(path)
         try await seen.wait()
-        _ = await child
+        #expect(try await child.status == -SIGKILL)
         guard case .crash(let owner?) = try await death else {
           Issue.record("no crash")
           return

@@ -300,6 +300,7 @@ struct BarrierDeathTests {
     try await withName { name in
       let barrier = try Barrier(name, parties: 2, onDeath: .await)
       async let waiter = barrier.wait()
+      try await eventually { try barrier.state().arrived == 1 }
       await #expect(processExitsWith: .signal(SIGKILL)) { [name = name as String] in
         let member = try Barrier(name, parties: 2, onDeath: .await)
         _ = withExtendedLifetime(member) { kill(getpid(), SIGKILL) }
@@ -318,14 +319,10 @@ struct BarrierDeathTests {
   func peers() async throws {
     try await withName { name in
       let barrier = try Barrier(name, parties: 2)
-      async let peer = #expect(processExitsWith: .success) { [name = name as String] in
-        let barrier = try Barrier(name, parties: 2)
-        for _ in 0..<500 { try await barrier.wait(for: .seconds(60)) }
-        try barrier.arriveAndDrop()
-      }
+      async let peer = run(builtProgram("muster-peer"), ["meet", name, "500"])
       for round in 0..<500 { #expect(try await barrier.wait(for: .seconds(60)).phase == UInt32(round)) }
       try await barrier.wait(for: .seconds(60))
-      _ = await peer
+      #expect(try await peer.status == 0)
       #expect(try barrier.state().broken == nil)
     }
   }

@@ -96,13 +96,7 @@ struct SeqlockTests {
       let successor = try Seqlock<Int>(name)
       let seen = try Barrier(name + "-seen", parties: 2)
       defer { try? Region.remove(RegionName(name + "-seen"), force: true) }
-      async let child = #expect(processExitsWith: .signal(SIGKILL)) { [name = name as String] in
-        let writer = try Seqlock<Int>(name)
-        try writer.claim()
-        for value in 1...100 { try writer.write(value) }
-        try await Barrier(name + "-seen", parties: 2).wait()
-        _ = withExtendedLifetime(writer) { kill(getpid(), SIGKILL) }
-      }
+      async let child = run(builtProgram("muster-peer"), ["die-writing", name, name + "-seen"])
       try await successor.waitForWriter()
       try await seen.wait()
       let died = try await #require(throws: SeqlockError.self) {
@@ -110,7 +104,7 @@ struct SeqlockTests {
         while true { last = try await successor.waitForChange(since: last) }
       }
       #expect(died.code == .writerDied)
-      _ = await child
+      #expect(try await child.status == -SIGKILL)
       guard case .dead = try successor.writer() else {
         Issue.record("not dead")
         return

@@ -1,0 +1,47 @@
+// A peer process of the Swift tests. An exit test can't be one where the test has to go on while the child lives:
+// Swift Testing reads from the child on a thread of the cooperative pool, which has as many as there are processors.
+// SPDX-License-Identifier: Apache-2.0
+import Muster
+import SystemPackage
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+@main
+struct Peer {
+  static func main() async throws {
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    switch arguments.first {
+    case "meet": try await meet(arguments[1], rounds: Int(arguments[2]) ?? 0)
+    case "die-alive": try await dieAlive(FilePath(arguments[1]), after: arguments[2])
+    case "die-writing": try await dieWriting(arguments[1], after: arguments[2])
+    default: exit(2)
+    }
+  }
+
+  /// Meets one other, so many rounds, and drops out.
+  static func meet(_ name: String, rounds: Int) async throws {
+    let barrier = try Barrier(name, parties: 2)
+    for _ in 0..<rounds { try await barrier.wait(for: .seconds(60)) }
+    try barrier.arriveAndDrop()
+  }
+
+  /// Is killed as the owner of an Alive file, once another has come to a barrier.
+  static func dieAlive(_ path: FilePath, after barrier: String) async throws {
+    let alive = try Alive(path)
+    try await Barrier(barrier, parties: 2).wait(for: .seconds(60))
+    _ = withExtendedLifetime(alive) { kill(getpid(), SIGKILL) }
+  }
+
+  /// Is killed as the writer of a seqlock, after a hundred writes and once another has come to a barrier.
+  static func dieWriting(_ name: String, after barrier: String) async throws {
+    let writer = try Seqlock<Int>(name)
+    try writer.claim()
+    for value in 1...100 { try writer.write(value) }
+    try await Barrier(barrier, parties: 2).wait(for: .seconds(60))
+    _ = withExtendedLifetime(writer) { kill(getpid(), SIGKILL) }
+  }
+}

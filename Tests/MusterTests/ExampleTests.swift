@@ -1,0 +1,25 @@
+// The examples do what they say.
+// SPDX-License-Identifier: Apache-2.0
+import Testing
+
+@Suite("Examples", .timeLimit(.minutes(1)))
+struct ExampleTests {
+  @Test("crew: two processes meet")
+  func crew() async throws {
+    try await withName { name in
+      async let first = run(builtProgram("example-crew"), [name, "2"])
+      async let second = run(builtProgram("example-crew"), [name, "2"])
+      let outputs = try await [first, second].map(\.output)
+      #expect(outputs.sorted() == ["all here; I came as number 1\n", "all here; I came as number 2\n"])
+    }
+  }
+
+  @Test("counters: one counts, another looks")
+  func counters() async throws {
+    try await withName { name in
+      #expect(try await run(builtProgram("example-counters"), [name, "count"]).status == 0)
+      let seen = try await run(builtProgram("example-counters"), [name])
+      #expect(seen.output == "requests 100\nerrors 10\nas of write 110\n")
+    }
+  }
+}
