@@ -4,7 +4,7 @@
 #include "muster/wait.h"
 
 #include <errno.h>
-#include <signal.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -136,7 +136,24 @@ static void without_waitv(void) {
   }
 }
 
+// Spinning is for as many as can run at a time: the affinity mask counts, not the machine.
+static void processors_by_the_affinity_mask(void) {
+  cpu_set_t all, one;
+  CPU_ZERO(&one);
+  REQUIRE(sched_getaffinity(0, sizeof all, &all) == 0);
+  for (size_t cpu = 0; cpu < CPU_SETSIZE && !CPU_COUNT(&one); cpu++)
+    if (CPU_ISSET(cpu, &all)) CPU_SET(cpu, &one);
+  REQUIRE(sched_setaffinity(0, sizeof one, &one) == 0);
+  errno = 4242;
+  CHECK_EQUAL(muster_processors(), 1);
+  // Known from here on.
+  REQUIRE(sched_setaffinity(0, sizeof all, &all) == 0);
+  CHECK_EQUAL(muster_processors(), 1);
+  CHECK_EQUAL(errno, 4242);
+}
+
 TEST_SUITE(wait, {"sets_that_can_not_be", sets_that_can_not_be, 0},
            {"deadlines_and_rechecks", deadlines_and_rechecks, 0},
            {"woken_at_any_word", woken_at_any_word, 0},
-           {"at_words_that_can_only_be_read", at_words_that_can_only_be_read, 0}, {"without_waitv", without_waitv, 0});
+           {"at_words_that_can_only_be_read", at_words_that_can_only_be_read, 0}, {"without_waitv", without_waitv, 0},
+           {"processors_by_the_affinity_mask", processors_by_the_affinity_mask, 0});
