@@ -56,8 +56,22 @@ struct Crew: Sendable {
       }
       supervision.giveUpAll(now: monotonicNow())
       group.cancelAll()
+      Self.limitTidying(supervision.plan.name)
       await group.waitForAll()
       return supervision.ending ?? .ended
+    }
+  }
+
+  /// Killing and reaping takes milliseconds. Should it not end (no descriptors left to watch by), this process does: the
+  /// kernel then kills the workers.
+  private static func limitTidying(_ name: String) {
+    startThread {
+      sleep(10)
+      var errors = StandardOutput(descriptor: STDERR_FILENO)
+      errors.write(lines: [
+        "mpbarrier: the workers could not be ended in order; \(printable(name)) is left to muster clean"
+      ])
+      _exit(1)
     }
   }
 

@@ -48,6 +48,7 @@ struct Session: Sendable {
   func run() -> Int32 {
     StandardOutput.ignoreBrokenPipes()
     do {
+      try FileLimit.makeRoom(workers: request.workers)
       let end = try request.isJoining ? takePart() : begin()
       if let signal = end.signal { SignalWatch.die(of: signal) }
       return end.status

@@ -278,6 +278,19 @@ struct MPBarrierProgramTests {
     try await expectEventually { processes(with: name).isEmpty && regions(name).isEmpty }
   }
 
+  @Test(
+    "Few open files: the limit is raised where that may be, and told where not",
+    arguments: [("-Sn 64", 0), ("-n 64", 1)] as [(String, Int32)])
+  func openFiles(limit: String, status: Int32) async throws {
+    let name = testName("files")
+    let line =
+      "ulimit \(limit); exec '\(Program.mpbarrier.path)' 32 --rounds 1 --work 0 --deadline 60s --name \(name) -q"
+    let outcome = try await Program(path: "/bin/sh").run("-c", line)
+    #expect(outcome.status == status)
+    #expect(outcome.errorLines.count == (status == 0 ? 0 : 1), "\(outcome.errors)")
+    expectNothingLeft(name)
+  }
+
   @Test("Two terminals: the second joins, both see all workers")
   func join() async throws {
     let name = testName("join")
