@@ -9,7 +9,7 @@
 
 #include "harness.h"
 
-enum { RECORDINGS = 4, REPEATS = 3 };
+enum { RECORDINGS = 8, REPEATS = 12 };
 
 static void tick(int number) { (void)number; }
 
