@@ -300,9 +300,12 @@ static void replace_if_missing(void) {
   SWEEP_STATUS(muster_barrier_state_get(watcher, &state), 0);
   if (policy() != MUSTER_ON_DEATH_AWAIT || state.phase != note()->phase || state.cause || state.in_action) return;
   SWEEP_STATUS(open_one(0, 0, &crowd[crowd_size]), 0);
-  SWEEP_EQUAL(muster_barrier_member(crowd[crowd_size]), note()->place);
-  int status = muster_barrier_arrive(crowd[crowd_size++], NULL);
-  // Its predecessor had arrived at a leaf, and those who wait were about to carry that to the root.
+  muster_barrier *newcomer = crowd[crowd_size++];
+  // Its predecessor had arrived at a leaf: those who wait may have carried that to the root by now, and gone, leaving places too.
+  if (parties() > 8 && muster_barrier_phase(watcher) != note()->phase) return;
+  SWEEP_EQUAL(muster_barrier_member(newcomer), note()->place);
+  int status = muster_barrier_arrive(newcomer, NULL);
+  // Or they were about to.
   SWEEP_CHECK(status == 0 || (status == EAGAIN && parties() > 8));
 }
 
