@@ -170,8 +170,10 @@ static void sit_down(muster_group *group, uint32_t index) {
   __atomic_store_n(&place->pid, pid, __ATOMIC_RELAXED);
   __atomic_store_n(&place->thread, group->thread, __ATOMIC_RELEASE);
   __atomic_store_n(&place->start, muster_process_start(pid), __ATOMIC_RELAXED);
-  __atomic_store_n(&place->incarnation, place->incarnation + 1, __ATOMIC_RELEASE);
+  // In this order: who sees the new number sees the place taken. The other way round he could see the new number on a place that the
+  // one before has left, and count the end of one who has just joined.
   __atomic_store_n(&place->state, PLACE_JOINED, __ATOMIC_RELEASE);
+  __atomic_store_n(&place->incarnation, place->incarnation + 1, __ATOMIC_RELEASE);
   group->member = index;
   change_roster(group);
 }
