@@ -110,7 +110,12 @@ static int arrive(muster_barrier *barrier, int dropping, muster_barrier_result *
       barrier->dropped = 1;
     }
     status = barrier_is_flat(barrier) ? arrive_at_root(barrier, phase) : arrive_at_leaf(barrier, phase);
-    if (status == EAGAIN && !(barrier->arrived && barrier->phase == phase)) continue;
+    if (status == EAGAIN && !(barrier->arrived && barrier->phase == phase)) {
+      // A leaf or a ticket of a later phase is only ever made by one who saw the root in that phase.
+      uint64_t now = barrier_root(barrier);
+      if (root_phase(now) == phase && !root_broken(now)) return EBADMSG;
+      continue;
+    }
     tell(barrier, result, phase, status, status ? barrier_root(barrier) : root);
     return status;
   }
