@@ -81,6 +81,7 @@ static void sleep_at_words(void *context) {
   fill_set(&set, me->all, me->count);
   gate_open(&me->all->ready, 1);
   CHECK_STATUS(muster_wait_any(&set, soon()), 0);
+  gate_open(&me->all->ready, 2);
 }
 
 static void woken_at_any_word(void) {
@@ -91,8 +92,12 @@ static void woken_at_any_word(void) {
       pid_t pid = test_fork(sleep_at_words, &(sleeper){all, counts[c]});
       gate_wait(&all->ready, 1);
       CHECK(test_asleep(pid));
-      // By a wake alone: the word is what it was.
-      muster_futex_wake_all(&all->word[at]);
+      // By a wake alone: the word is what it was. A sleeper's state says S a moment before the kernel has put it into the queue of
+      // each word (futex_waitv sets the state first), and a wake in that moment finds nobody.
+      while (__atomic_load_n(&all->ready, __ATOMIC_ACQUIRE) != 2) {
+        muster_futex_wake_all(&all->word[at]);
+        test_pause(1000000);
+      }
       test_join(pid, 0);
     }
   }
