@@ -64,6 +64,7 @@ static int broken_outcome(uint64_t root) {
 }
 
 int muster_barrier_outcome(const muster_barrier *barrier, uint32_t phase, uint64_t root) {
+  if (phase & ~PHASE_MASK) return EINVAL;
   uint32_t distance = phase_distance(phase, root_phase(root));
   if (distance == 0) {
     if (root_broken(root)) return broken_outcome(root);

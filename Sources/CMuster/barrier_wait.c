@@ -24,7 +24,9 @@ static void tell(const muster_barrier *barrier, muster_barrier_result *result, u
                                     .index = mine ? barrier->index : UINT32_MAX,
                                     .serial = mine && status == 0 && barrier->last,
                                     .culprit = MUSTER_BARRIER_NOBODY};
-  if (root_broken(root) && root_state(root) == STATE_BROKEN + MUSTER_BARRIER_DEATH) result->culprit = root_member(root);
+  // A phase that was met stays so, also when the next one is broken already.
+  if (status && root_broken(root) && root_state(root) == STATE_BROKEN + MUSTER_BARRIER_DEATH)
+    result->culprit = root_member(root);
 }
 
 static void note_arrival(muster_barrier *barrier, uint32_t phase, uint32_t index, int last) {
@@ -127,12 +129,19 @@ int muster_barrier_arrive_and_drop(muster_barrier *barrier, muster_barrier_resul
   return arrive(barrier, 1, result);
 }
 
-int muster_barrier_try_wait(muster_barrier *barrier, uint32_t phase, muster_barrier_result *result) {
-  if (muster_fork_inherited(&barrier->group->guard)) return EPERM;
+static int look(const muster_barrier *barrier, uint32_t phase, muster_barrier_result *result) {
   uint64_t root = barrier_root(barrier);
   int status = muster_barrier_outcome(barrier, phase, root);
   tell(barrier, result, phase, status, root);
   return status;
+}
+
+// Who only ever tries sleeps nowhere, so nobody wakes him for a death: he looks for it himself.
+int muster_barrier_try_wait(muster_barrier *barrier, uint32_t phase, muster_barrier_result *result) {
+  if (muster_fork_inherited(&barrier->group->guard)) return EPERM;
+  int status = look(barrier, phase, result);
+  if (status != EAGAIN || barrier->group->read_only || !muster_barrier_tend(barrier, phase, 1)) return status;
+  return look(barrier, phase, result);
 }
 
 // Of a dead or left place: whether the policy has been applied, or does not ask for anything now.
@@ -268,7 +277,7 @@ static void linger(muster_barrier *barrier, uint32_t phase) {
 
 static int wait_for(muster_barrier *barrier, uint32_t phase, muster_deadline deadline, muster_barrier_result *result) {
   if (deadline > 0) linger(barrier, phase);
-  int status = muster_barrier_try_wait(barrier, phase, result);
+  int status = look(barrier, phase, result);
   while (status == EAGAIN) {
     muster_wait_set set;
     status = muster_barrier_poll(barrier, phase, result, &set);

@@ -96,6 +96,28 @@ static void closing_without_dropping_is_a_death(void) {
   }
 }
 
+// One that never sleeps finds a death by itself; and a phase that was met names nobody for the next one's end.
+static void trying_finds_a_death_too(void) {
+  const char *name = test_name("try");
+  muster_barrier_options options = {.parties = 2};
+  muster_barrier *a, *b;
+  CHECK_STATUS(muster_barrier_open(name, &options, &a), 0);
+  CHECK_STATUS(muster_barrier_open(name, &options, &b), 0);
+  muster_barrier_result met, next, result;
+  CHECK_STATUS(muster_barrier_arrive(a, &met), 0);
+  CHECK_STATUS(muster_barrier_arrive(b, NULL), 0);
+  CHECK_STATUS(muster_barrier_arrive(a, &next), 0);
+  CHECK_STATUS(muster_barrier_try_wait(a, next.phase, &result), EAGAIN);
+  muster_barrier_close(b);
+  CHECK_STATUS(muster_barrier_try_wait(a, next.phase, &result), EOWNERDEAD);
+  CHECK_EQUAL(result.culprit, 1);
+  CHECK_STATUS(muster_barrier_try_wait(a, met.phase, &result), 0);
+  CHECK_EQUAL(result.culprit, MUSTER_BARRIER_NOBODY);
+  CHECK_STATUS(muster_barrier_try_wait(a, UINT32_MAX, &result), EINVAL);
+  muster_barrier_close(a);
+  CHECK_STATUS(muster_region_remove(name, 0), 0);
+}
+
 static void closing_wakes_who_sleeps(void) {
   test_crew c;
   crew_make(&c, 3, (muster_barrier_options){.parties = 4}, work_wait_once);
@@ -433,6 +455,7 @@ static void shrink_until_one_is_left(void) {
 TEST_SUITE(barrier_death, {"break_tells_all_who_died", break_tells_all_who_died, 60},
            {"a_death_that_nobody_watched_is_found_by_who_comes", a_death_that_nobody_watched_is_found_by_who_comes, 0},
            {"closing_without_dropping_is_a_death", closing_without_dropping_is_a_death, 0},
+           {"trying_finds_a_death_too", trying_finds_a_death_too, 0},
            {"closing_wakes_who_sleeps", closing_wakes_who_sleeps, 0},
            {"shrink_goes_on_without_the_dead", shrink_goes_on_without_the_dead, 60},
            {"await_waits_for_a_replacement", await_waits_for_a_replacement, 60},
