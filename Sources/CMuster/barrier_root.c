@@ -27,8 +27,11 @@ void muster_barrier_mark_absent(muster_barrier *barrier, uint32_t member) {
 uint64_t muster_barrier_next(muster_barrier *barrier, uint64_t root, int completed) {
   uint32_t phase = root_phase(root), history = root_history(root);
   if (!(history >> (BARRIER_HISTORY - 1) & 1)) {
-    uint32_t reset = (phase - BARRIER_HISTORY) & PHASE_MASK;
-    __atomic_store_n(&barrier->shared->last_reset, reset | ~PHASE_MASK, __ATOMIC_RELEASE);
+    uint32_t reset = (phase - BARRIER_HISTORY) & PHASE_MASK, *last = &barrier->shared->last_reset;
+    uint32_t seen = __atomic_load_n(last, __ATOMIC_ACQUIRE);
+    // Forwards only: one who was stopped just here may come with a phase long gone.
+    while (!(seen & ~PHASE_MASK) || phase_is_past(seen & PHASE_MASK, reset))
+      if (__atomic_compare_exchange_n(last, &seen, reset | ~PHASE_MASK, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) break;
   }
   return root_make(phase + 1, 0, muster_barrier_absent_children(barrier), STATE_OPEN, 0, 0,
                    history << 1 | (uint32_t)completed);
@@ -86,7 +89,8 @@ static int run_action(muster_barrier *barrier, uint64_t root, uint32_t phase) {
   uint64_t seen = root;
   if (error) {
     muster_barrier_break(barrier, &seen, MUSTER_BARRIER_ACTION, barrier->member);
-    return error;
+    // EAGAIN says of an arrival that it was not made; this one was.
+    return error == EAGAIN ? ENOTRECOVERABLE : error;
   }
   if (!barrier_root_swap(barrier, &seen, muster_barrier_next(barrier, root, 1)))
     return muster_barrier_outcome(barrier, phase, seen);

@@ -224,6 +224,10 @@ static void an_action_that_fails_breaks_the_barrier(void) {
   CHECK_STATUS(muster_barrier_state_get(a, &state), 0);
   CHECK(state.cause == MUSTER_BARRIER_ACTION && state.culprit == muster_barrier_member(b));
   CHECK_STATUS(muster_barrier_reset(a), 0);
+  error = EAGAIN;
+  CHECK_STATUS(muster_barrier_arrive(a, &r), 0);
+  CHECK_STATUS(muster_barrier_wait(b, soon(), NULL), ENOTRECOVERABLE);
+  CHECK_STATUS(muster_barrier_reset(a), 0);
   error = 0;
   CHECK_STATUS(muster_barrier_arrive(a, &r), 0);
   CHECK_STATUS(muster_barrier_wait(b, soon(), NULL), 0);

@@ -55,7 +55,8 @@ typedef enum MUSTER_OPEN_ENUM muster_on_death {
   MUSTER_ON_DEATH_AWAIT = 2,
 } muster_on_death;
 
-// Run by the last to arrive, before anyone is released. Other than 0 breaks the barrier, and that caller's wait returns it.
+// Run by the last to arrive, before anyone is released. Other than 0 breaks the barrier, and that caller's wait returns it
+// (ENOTRECOVERABLE for EAGAIN, which has another meaning here).
 typedef int (*muster_barrier_action)(void *MUSTER_NULLABLE context);
 
 typedef struct muster_barrier_options {

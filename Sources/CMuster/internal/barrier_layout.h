@@ -30,7 +30,7 @@
 //                        replaced by an older one, which one who was stopped just here would else do. Dead: a wake too many. A releaser
 //                        reads it after the phase has changed, so one of the two sees the other's (Dekker), and wakes also for a newer
 //                        phase, which one who was fast may have put over the one released
-//   last_reset           who advances the phase, before a reset phase leaves the history. Idempotent
+//   last_reset           who advances the phase, before a reset phase leaves the history; forwards only. Idempotent
 //   slots                see group_watch.c
 //   yield_after          a waiter whose yields took long, relaxed: until when nobody is to yield on that processor (by its number, mod 32).
 //                        Nothing but the waiters' pastime depends on it
