@@ -88,9 +88,11 @@ static int run_action(muster_barrier *barrier, uint64_t root, uint32_t phase) {
   int error = barrier->action(barrier->context);
   uint64_t seen = root;
   if (error) {
-    muster_barrier_break(barrier, &seen, MUSTER_BARRIER_ACTION, barrier->member);
+    barrier->action_phase = phase;
     // EAGAIN says of an arrival that it was not made; this one was.
-    return error == EAGAIN ? ENOTRECOVERABLE : error;
+    barrier->action_error = error == EAGAIN ? ENOTRECOVERABLE : error;
+    muster_barrier_break(barrier, &seen, MUSTER_BARRIER_ACTION, barrier->member);
+    return barrier->action_error;
   }
   if (!barrier_root_swap(barrier, &seen, muster_barrier_next(barrier, root, 1)))
     return muster_barrier_outcome(barrier, phase, seen);

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <sched.h>
+#include <string.h>
 
 #include "internal/barrier.h"
 
@@ -129,9 +130,31 @@ int muster_barrier_arrive_and_drop(muster_barrier *barrier, muster_barrier_resul
   return arrive(barrier, 1, result);
 }
 
-static int look(const muster_barrier *barrier, uint32_t phase, muster_barrier_result *result) {
-  uint64_t root = barrier_root(barrier);
+// Whoever ran the action is told what it returned, also when it did so in the stead of one who died.
+static int outcome(const muster_barrier *barrier, uint32_t phase, uint64_t root) {
   int status = muster_barrier_outcome(barrier, phase, root);
+  int ours = status == ENOTRECOVERABLE && barrier->action_error && barrier->action_phase == phase;
+  return ours ? barrier->action_error : status;
+}
+
+// Who is on duty may have been woken by the death of the very process that would have woken the others after it changed the phase. Not
+// without a death: by now others sleep in the next phase, at the same word. One whose place somebody else has taken since is told
+// by the roster, which counts that death before the place can be taken, and the joiner after.
+static void pass_on(muster_barrier *barrier, uint32_t phase) {
+  muster_member_set watched = barrier->watched;
+  if (!(watched.bits[0] | watched.bits[1] | watched.bits[2] | watched.bits[3])) return;
+  barrier->watched = (muster_member_set){{0}};
+  if (barrier->polled != phase) return;
+  int died = muster_group_roster(barrier->group) != barrier->roster;
+  for (uint32_t k = 0; k < barrier->parties && !died; k++)
+    died = watched.bits[k / 64] >> k % 64 & 1 && muster_group_life(barrier->group, k) == MUSTER_MEMBER_DEAD;
+  if (died) muster_futex_wake_all(barrier_futex(barrier));
+}
+
+static int look(muster_barrier *barrier, uint32_t phase, muster_barrier_result *result) {
+  uint64_t root = barrier_root(barrier);
+  int status = outcome(barrier, phase, root);
+  if (status != EAGAIN) pass_on(barrier, phase);
   tell(barrier, result, phase, status, root);
   return status;
 }
@@ -155,19 +178,6 @@ static int is_settled(uint32_t index, void *context) {
   return absent >> index % BARRIER_LEAF & 1 || muster_barrier_has_arrived(barrier, root_phase(root), root, index);
 }
 
-// A watcher may have been woken by the death of the very process that would have woken the others after it changed the phase. Not
-// without a death: by now others sleep in the next phase, at the same word.
-static void pass_on(muster_barrier *barrier, uint32_t phase) {
-  int on_watch = barrier->on_watch && barrier->polled == phase;
-  barrier->on_watch = 0;
-  for (uint32_t k = 0; on_watch && k < barrier->parties; k++) {
-    uint32_t absent = muster_barrier_absent_in(barrier, k / BARRIER_LEAF) >> k % BARRIER_LEAF & 1;
-    if (absent || muster_group_life(barrier->group, k) != MUSTER_MEMBER_DEAD) continue;
-    muster_futex_wake_all(barrier_futex(barrier));
-    return;
-  }
-}
-
 int muster_barrier_poll(muster_barrier *barrier, uint32_t phase, muster_barrier_result *result, muster_wait_set *set) {
   if (muster_fork_inherited(&barrier->group->guard)) return EPERM;
   if (barrier->group->read_only) return EACCES;
@@ -178,28 +188,33 @@ int muster_barrier_poll(muster_barrier *barrier, uint32_t phase, muster_barrier_
                        .known_dead = is_settled,
                        .context = barrier};
   for (int turn = 0;; turn++) {
-    uint64_t root = __atomic_load_n(&shared->root, __ATOMIC_SEQ_CST);
-    int status = muster_barrier_outcome(barrier, phase, root);
-    if (status != EAGAIN) {
-      pass_on(barrier, phase);
-      tell(barrier, result, phase, status, root);
-      return status;
-    }
+    // Before the root: whoever changes the phase after it was seen here dies after this roster.
+    watch.roster = muster_group_roster(barrier->group);
+    int status = look(barrier, phase, result);
+    if (status != EAGAIN) return status;
     // The first look in a phase is for the watchers alone; who looks again was woken before the release, or has slept for a second.
     int again = barrier->has_polled && barrier->polled == phase;
-    watch.roster = muster_group_roster(barrier->group);
+    // The kernel may have woken this observer for a death, in a watcher's stead: the change of the roster wakes the watchers.
+    if (again && barrier->member == GROUP_NOBODY) muster_group_note_ends(barrier->group);
     group_duty duty = muster_group_duty(barrier->group, &watch, again);
     barrier->has_polled = 1;
     barrier->polled = phase;
-    barrier->on_watch = duty.role == DUTY_WATCHER;
-    if (muster_barrier_tend(barrier, phase, again || barrier->on_watch)) continue;
+    barrier->roster = watch.roster;
+    // Others may go to sleep by this duty from here on, so until it is known who lives, it is for all.
+    memset(&barrier->watched, duty.role == DUTY_NONE ? 0 : 0xff, sizeof barrier->watched);
+    if (muster_barrier_tend(barrier, phase, again || duty.role == DUTY_WATCHER)) continue;
     muster_barrier_announce_sleep(barrier, phase);
-    root = __atomic_load_n(&shared->root, __ATOMIC_SEQ_CST);
+    uint64_t root = __atomic_load_n(&shared->root, __ATOMIC_SEQ_CST);
     if (muster_barrier_outcome(barrier, phase, root) != EAGAIN) continue;
     set->count = 0;
-    set->recheck = muster_deadline_after(MUSTER_WAIT_RECHECK);
+    set->recheck = muster_deadline_after(muster_recheck);
     muster_wait_set_add(set, barrier_futex(barrier), (uint32_t)root);
-    if (!muster_group_watch(barrier->group, &watch, duty, set)) return EAGAIN;
+    muster_member_set watched = {{0}};
+    watch.watched = &watched;
+    if (!muster_group_watch(barrier->group, &watch, duty, set)) {
+      barrier->watched = watched;
+      return EAGAIN;
+    }
     if (turn < GROUP_TURNS) continue;
     muster_group_watch_alone(set);
     return EAGAIN;
@@ -211,7 +226,7 @@ int muster_barrier_expire(muster_barrier *barrier, uint32_t phase, muster_barrie
   if (barrier->group->read_only) return EACCES;
   uint64_t root = barrier_root(barrier);
   int status;
-  while ((status = muster_barrier_outcome(barrier, phase, root)) == EAGAIN) {
+  while ((status = outcome(barrier, phase, root)) == EAGAIN) {
     if (barrier->member != GROUP_NOBODY &&
         !muster_barrier_break(barrier, &root, MUSTER_BARRIER_TIMED_OUT, barrier->member))
       continue;

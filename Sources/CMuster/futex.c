@@ -29,6 +29,8 @@ enum { SLICE = 10000000 };
 
 static int waitv_missing;
 
+int64_t muster_recheck = MUSTER_WAIT_RECHECK;
+
 static struct timespec to_timespec(muster_deadline deadline) {
   return (struct timespec){deadline / 1000000000, deadline % 1000000000};
 }

@@ -150,6 +150,15 @@ int muster_group_note_end(muster_group *group, uint32_t index, uint32_t incarnat
   return 1;
 }
 
+// Takes the lock of a place that was found not to be held. If its last member died, that is counted first: once the lock is taken, or
+// the place free, nobody who was woken by that death could tell it any more.
+static int take_place(muster_group *group, uint32_t index) {
+  group_place *place = &group->places[index];
+  uint32_t incarnation = __atomic_load_n(&place->incarnation, __ATOMIC_ACQUIRE);
+  if (muster_group_life(group, index) == MUSTER_MEMBER_DEAD) muster_group_note_end(group, index, incarnation);
+  return muster_liveness_take(&place->lock);
+}
+
 // What the place was, by one who has just taken its lock: nobody else changes it now.
 static muster_member_state was(const group_place *place, int taken) {
   uint32_t state = __atomic_load_n(&place->state, __ATOMIC_RELAXED);
@@ -204,7 +213,7 @@ static int join_once(muster_group *group, const group_seating *seating, uint32_t
       muster_member_state state = muster_group_life(group, k);
       if (state == MUSTER_MEMBER_ALIVE || (spare_dead && state != MUSTER_MEMBER_FREE)) continue;
       if (!seating->accept(k, state, seating->context)) continue;
-      int taken = muster_liveness_take(&place->lock);
+      int taken = take_place(group, k);
       if (taken && taken != EOWNERDEAD) continue;
       state = was(place, taken);
       if ((spare_dead && state != MUSTER_MEMBER_FREE) || !seating->accept(k, state, seating->context)) {
@@ -314,7 +323,7 @@ int muster_group_free_dead(muster_group *group) {
     group_place *place = &group->places[k];
     muster_member_state state = muster_group_life(group, k);
     if (state != MUSTER_MEMBER_DEAD && state != MUSTER_MEMBER_LEFT) continue;
-    int taken = muster_liveness_take(&place->lock);
+    int taken = take_place(group, k);
     if (taken && taken != EOWNERDEAD) continue;
     __atomic_store_n(&place->state, PLACE_FREE, __ATOMIC_RELEASE);
     muster_liveness_release(&place->lock);

@@ -36,7 +36,7 @@ static uint32_t watcher_in(const muster_group *group, uint64_t slot, uint32_t ta
 
 // Puts a living member's lock word into the set, with FUTEX_WAITERS set in it so that the kernel wakes us. The value that we sleep at is
 // the one we saw or made, so a death in between is seen at once. EAGAIN: it just died or changed.
-static int add_member(muster_group *group, uint32_t index, muster_wait_set *set) {
+static int add_member(muster_group *group, const group_watch *watch, uint32_t index, muster_wait_set *set) {
   uint32_t *word = muster_group_lock_word(group, index);
   uint32_t seen = __atomic_load_n(word, __ATOMIC_ACQUIRE);
   while (!(seen & FUTEX_WAITERS)) {
@@ -46,6 +46,7 @@ static int add_member(muster_group *group, uint32_t index, muster_wait_set *set)
   }
   if (!muster_liveness_owner(seen) || muster_liveness_died(seen)) return EAGAIN;
   muster_wait_set_add(set, word, seen);
+  if (watch->watched) watch->watched->bits[index / 64] |= UINT64_C(1) << index % 64;
   return 0;
 }
 
@@ -57,7 +58,7 @@ static int add_shard(muster_group *group, const group_watch *watch, uint32_t sha
     if (k == group->member || set->count >= MUSTER_WAIT_WORDS) continue;
     muster_member_state state = muster_group_life(group, k);
     if (state == MUSTER_MEMBER_ALIVE) {
-      if (add_member(group, k, set)) return EAGAIN;
+      if (add_member(group, watch, k, set)) return EAGAIN;
     } else if (state == MUSTER_MEMBER_DEAD && !watch->known_dead(k, watch->context)) {
       return EAGAIN;
     }
@@ -134,7 +135,7 @@ static int add_watchers(muster_group *group, const group_watch *watch, uint32_t 
   for (uint32_t s = 4 * shard; s < 4 * shard + 4; s++) {
     uint32_t holder = watcher_in(group, read_slot(watch, s), watch->tag);
     if (holder == GROUP_NOBODY && s < 4 * shard + 2) return EAGAIN;
-    if (holder != GROUP_NOBODY && holder != group->member && add_member(group, holder, set)) return EAGAIN;
+    if (holder != GROUP_NOBODY && holder != group->member && add_member(group, watch, holder, set)) return EAGAIN;
   }
   return 0;
 }
@@ -157,7 +158,7 @@ static int is_noted(uint32_t index, void *context) {
   return __atomic_load_n(&place->noted, __ATOMIC_ACQUIRE) == __atomic_load_n(&place->incarnation, __ATOMIC_ACQUIRE);
 }
 
-static int note_ends(muster_group *group) {
+int muster_group_note_ends(muster_group *group) {
   int any = 0;
   for (uint32_t k = 0; k < group->capacity; k++) {
     uint32_t incarnation = __atomic_load_n(&group->places[k].incarnation, __ATOMIC_ACQUIRE);
@@ -181,12 +182,12 @@ int muster_group_poll(muster_group *group, uint32_t seen, muster_wait_set *set) 
   if (group->read_only) return EACCES;
   group_watch watch = watch_roster(group, seen);
   for (int turn = 0; turn < GROUP_TURNS; turn++) {
-    if (note_ends(group) || muster_group_roster(group) != seen) return 0;
+    if (muster_group_note_ends(group) || muster_group_roster(group) != seen) return 0;
     group_duty duty = muster_group_duty(group, &watch, 1);
     // Once more, by one who has his duty now.
-    if (note_ends(group) || muster_group_roster(group) != seen) return 0;
+    if (muster_group_note_ends(group) || muster_group_roster(group) != seen) return 0;
     set->count = 0;
-    set->recheck = muster_deadline_after(MUSTER_WAIT_RECHECK);
+    set->recheck = muster_deadline_after(muster_recheck);
     muster_wait_set_add(set, &group->head->roster, seen);
     if (!muster_group_watch(group, &watch, duty, set)) return EAGAIN;
   }

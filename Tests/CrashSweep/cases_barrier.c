@@ -13,14 +13,14 @@
 #define BREAK(parties) (parties)
 #define SHRINK(parties) ((parties) | MUSTER_ON_DEATH_SHRINK << 8)
 #define AWAIT(parties) ((parties) | MUSTER_ON_DEATH_AWAIT << 8)
-enum { WITH_ACTION = 1 << 10, OBSERVER = 1 << 11, SLEEPERS = 2, PARTIES_MOST = 64 };
+enum { WITH_ACTION = 1 << 10, OBSERVER = 1 << 11, FAILING_ACTION = 1 << 12, SLEEPERS = 2, PARTIES_MOST = 64 };
 
 static uint32_t parties(void) { return sweep->variant & 0xff; }
 static muster_on_death policy(void) { return (muster_on_death)(sweep->variant >> 8 & 3); }
 
 // Beside the barrier, what the processes of a case tell each other.
 typedef struct notes {
-  uint32_t seated, go, asleep;
+  uint32_t seated, go, asleep, told;
   int32_t peers[SLEEPERS];
   uint32_t statuses[SLEEPERS];  // what their waits came to, plus 1
   muster_barrier_result results[SLEEPERS];
@@ -37,9 +37,19 @@ static int act(void *context) {
   return 0;
 }
 
-static int open_one(int observe, int with_action, muster_barrier **barrier) {
-  muster_barrier_options options = {.observe = observe, .action = with_action ? act : NULL};
+static int act_and_fail(void *context) {
+  (void)context;
+  note()->actions++;
+  return EDOM;
+}
+
+static int open_with(int observe, muster_barrier_action action, muster_barrier **barrier) {
+  muster_barrier_options options = {.observe = observe, .action = action};
   return muster_barrier_attach(sweep->arena, SWEEP_ARENA / 2, &options, barrier);
+}
+
+static int open_one(int observe, int with_action, muster_barrier **barrier) {
+  return open_with(observe, with_action ? act : NULL, barrier);
 }
 
 static void until(const uint32_t *word, uint32_t at_least) {
@@ -83,12 +93,15 @@ static int tell_of(int number, int status, const muster_barrier_result *result) 
 static int sleeper(int number) {
   muster_barrier *barrier;
   muster_barrier_result result;
-  SWEEP_STATUS(open_one(0, 0, &barrier), 0);
+  SWEEP_STATUS(open_with(0, sweep->variant & FAILING_ACTION ? act_and_fail : NULL, &barrier), 0);
   say(&note()->seated);
   until(&note()->go, 1);
   say(&note()->asleep);
   int status = muster_barrier_wait(barrier, sweep_deadline(), &result);
   tell_of(number, status, &result);
+  // Who closes wakes those who watch him, and so would make up for a wake that they were owed.
+  say(&note()->told);
+  until(&note()->told, SLEEPERS);
   return muster_barrier_close(barrier);
 }
 
@@ -337,6 +350,35 @@ static void last_check(void) {
     sweep_finish();
   }
   if (!is_disturbed()) SWEEP_CHECK(note()->actions <= 1);
+  check_whole();
+}
+
+// Arriving last and dropping out: whoever dies after that has died as one who is not waited for any more, and may still owe the others
+// their wake.
+static void drop_last_check(void) {
+  if (sweep->injection == SWEEP_CRASH) {
+    int status = reap_sleepers();
+    check_results(status);
+    int dropped = muster_barrier_parties(watcher) == parties() - 1;
+    SWEEP_STATUS(status, dropped ? 0 : EOWNERDEAD);
+    sweep_found(dropped ? SWEEP_AFTER : SWEEP_BEFORE);
+    check_whole();
+  } else {
+    last_check();
+  }
+}
+
+// The sleepers have an action that fails, the operator, who arrives last, has none. Who dies between its leaf and the root leaves
+// the action to a sleeper, who alone is told what it returned.
+static void stead_check(void) {
+  SWEEP_STATUS(sweep_reap(note()->peers[0]), 0);
+  SWEEP_STATUS(sweep_reap(note()->peers[1]), 0);
+  int one = (int)note()->statuses[0] - 1, other = (int)note()->statuses[1] - 1;
+  SWEEP_EQUAL(note()->actions, one == EDOM || other == EDOM);
+  if (note()->actions) SWEEP_STATUS(one == EDOM ? other : one, ENOTRECOVERABLE);
+  else SWEEP_STATUS(one, other);
+  SWEEP_CHECK(note()->actions || one == 0 || one == EOWNERDEAD);
+  sweep_found(one == EOWNERDEAD ? SWEEP_BEFORE : SWEEP_AFTER);
   check_whole();
 }
 
@@ -595,9 +637,10 @@ static void poll_check(void) {
   check_whole();
 }
 
+// An observer is watched by nobody: the wake that one owes is made up for by the sleepers' own look.
 #define CASE(text, least, of, one, two, three, four, five, six)                                              \
   {.name = "barrier." text, .minimum = least, .variant = of, .setup = one, .prepare = two, .operate = three, \
-   .meanwhile = four, .finish = five, .check = six}
+   .meanwhile = four, .finish = five, .check = six, .rechecks = ((of) & OBSERVER) != 0}
 
 SWEEP_SUITE(
     barrier,
@@ -633,6 +676,12 @@ SWEEP_SUITE(
          last_meanwhile, finish, last_check),
     CASE("action-await-tree", 60, AWAIT(9) | WITH_ACTION, last_setup, prepare_with_sleepers, wait_operate,
          last_meanwhile, finish, last_check),
+    CASE("drop-last", 60, BREAK(4), last_setup, prepare_with_sleepers, drop_operate, last_meanwhile, finish,
+         drop_last_check),
+    CASE("drop-last-tree", 60, BREAK(40), last_setup, prepare_with_sleepers, drop_operate, last_meanwhile, finish,
+         drop_last_check),
+    CASE("action-in-anothers-stead", 60, BREAK(9) | FAILING_ACTION, last_setup, prepare_with_sleepers, wait_operate,
+         NULL, finish, stead_check),
     CASE("wait-first-break", 100, BREAK(3), first_setup, first_prepare, wait_operate, ask, finish, first_check),
     CASE("wait-first-shrink", 100, SHRINK(4), first_setup, first_prepare, wait_operate, ask, finish, first_check),
     CASE("wait-first-await", 100, AWAIT(3), first_setup, first_prepare, wait_operate, ask, finish, first_check),

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "internal/futex.h"
 
 int64_t run_check_time;
 
@@ -124,6 +125,8 @@ static sweep_verdict begin(run *this, sweep_injection injection, uint32_t points
   sweep->points = points;
   sweep->point = point;
   set_deadline(this);
+  // An hour is never over: a wake that a dead or stopped operator owed, and nobody made up for, is then a hang.
+  muster_recheck = this->of->rechecks ? MUSTER_WAIT_RECHECK : 3600 * MUSTER_WAIT_RECHECK;
   isolation_next_pid(SURVIVOR_PID);
   this->survivor = fork();
   if (this->survivor == 0) survivor(this->of);

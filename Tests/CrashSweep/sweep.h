@@ -70,6 +70,7 @@ typedef struct sweep_case {
   uint32_t injections;    // of sweep_injection; 0: all that the functions allow
   uint32_t sample;        // points to try when neither --all nor --sample is given; 0: SWEEP_WHOLE decides
   uint32_t variant;       // for functions that serve several cases: what they find in sweep->variant
+  int rechecks;           // 1: sleepers may owe their wake to their own look once a second; else that never comes
   sweep_verdict expect;   // other than SWEEP_OK: a case that the harness has to find fault with, in just this way
 } sweep_case;
 

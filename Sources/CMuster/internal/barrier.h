@@ -26,9 +26,12 @@ struct muster_barrier {
   int spins;          // turns to spin before yielding, as they have paid so far
   int yields;         // turns to yield before sleeping, likewise
   int long_yields;    // one after another
-  int has_polled;     // looked at phase `polled` before sleeping, and
-  int on_watch;       // had to watch the others in it
-  uint32_t polled;
+  int has_polled;     // looked at phase `polled` before sleeping,
+  uint32_t polled;    // when the roster was
+  uint32_t roster;    // this, and
+  muster_member_set watched;  // these lived and were this member's to watch
+  int action_error;   // what the action returned that this handle ran last, in `action_phase`
+  uint32_t action_phase;
   muster_barrier_action action;
   void *context;
   muster_region *region;

@@ -14,6 +14,10 @@
 // Sleeps while *word is `expected`, until a wake or the deadline. Returns 0 (look again) or ETIMEDOUT.
 int muster_futex_wait(const uint32_t *word, uint32_t expected, muster_deadline deadline);
 
+// How long a sleeper sleeps before it looks again although nobody woke it: MUSTER_WAIT_RECHECK. The crash sweep makes it
+// longer than a case may take, so that a wake that was lost shows as a hang, not as a second.
+extern int64_t muster_recheck;
+
 // Wakes all who sleep at the word. Costs some 180 ns also when nobody does: callers know whether anybody may.
 void muster_futex_wake_all(const uint32_t *word);
 

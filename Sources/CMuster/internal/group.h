@@ -44,6 +44,7 @@ typedef struct group_watch {
   // Of a dead place: whether the caller has done what there is to do about it.
   int (*known_dead)(uint32_t index, void *context);
   void *context;
+  muster_member_set *watched;  // NULL, or where to add the members at whose locks the caller is to sleep
 } group_watch;
 
 typedef struct group_duty {
@@ -73,6 +74,9 @@ static inline uint32_t *muster_group_lock_word(const muster_group *group, uint32
 // Counts the end of that incarnation of the place, once: whether this call did. The caller read the number before he saw the
 // place dead or left, so that it is of one who has ended, not of one who has joined since.
 int muster_group_note_end(muster_group *group, uint32_t index, uint32_t incarnation);
+
+// Counts all ends that nobody has counted yet, which wakes those who watch. Whether there were any.
+int muster_group_note_ends(muster_group *group);
 
 // The flags with which a region is opened where the caller gave none of CREATE and ATTACH.
 uint32_t muster_group_region_flags(uint32_t flags);
