@@ -26,7 +26,7 @@ find_peers() {
   fi
   if ! command -v mpicc > /dev/null || ! command -v mpirun > /dev/null; then
     mpi_missing='no mpicc or no mpirun'
-  elif [[ $(mpirun --version 2> /dev/null) != *'Open MPI'* ]]; then
+  elif ! mpirun --version 2> /dev/null | grep -q 'Open MPI'; then
     mpi_missing='mpirun is not of Open MPI'
   elif ! mpicc -std=gnu11 -D_GNU_SOURCE -O2 "$here/c/mpi_barrier_rounds.c" -o "$build/mpi_barrier_rounds" 2> "$work/mpicc"; then
     mpi_missing="mpicc: $(head -n 1 "$work/mpicc")"
