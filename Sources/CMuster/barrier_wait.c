@@ -12,9 +12,13 @@ enum {
   SPINS_MOST = 4000,
   YIELDS_LEAST = 1,
   YIELDS_MOST = 64,
-  YIELDS_LONG = 2,         // so many long ones in a row are no accident
-  YIELD_LONG = 1000000,    // nanoseconds: a yield among members takes some microseconds
-  YIELD_PAUSE = 100000000  // that long nobody yields on that processor
+  YIELD_LONG = 250000,      // nanoseconds, and for each party
+  YIELD_TURN = 4000,        // as much: a yield among members takes some microseconds for each
+  YIELD_SOON = 8000000,     // two long ones within that time are no accident
+  YIELD_PAUSE = 5000000,    // then nobody yields on that processor for twice that time, and for twice as long each time it is
+  YIELD_DOUBLES = 5,        // found so again, so many times at the most
+  YIELD_TIMES = 7,          // the bits of a note that count them
+  NAP = 5000000             // longer than a tick, so that its timer is not the one that the processor has to be set to
 };
 
 static void tell(const muster_barrier *barrier, muster_barrier_result *result, uint32_t phase, int status,
@@ -137,6 +141,13 @@ static int outcome(const muster_barrier *barrier, uint32_t phase, uint64_t root)
   return ours ? barrier->action_error : status;
 }
 
+static int has_died(const muster_barrier *barrier, uint32_t index) {
+  uint32_t incarnation = __atomic_load_n(&barrier->group->places[index].incarnation, __ATOMIC_ACQUIRE);
+  if (muster_group_life(barrier->group, index) != MUSTER_MEMBER_DEAD) return 0;
+  // Who napped does not know who lived before, so each death is told once, by whoever counts it.
+  return !barrier->napping || muster_group_note_end(barrier->group, index, incarnation);
+}
+
 // Who is on duty may have been woken by the death of the very process that would have woken the others after it changed the phase. Not
 // without a death: by now others sleep in the next phase, at the same word. One whose place somebody else has taken since is told
 // by the roster, which counts that death before the place can be taken, and the joiner after.
@@ -145,9 +156,10 @@ static void pass_on(muster_barrier *barrier, uint32_t phase) {
   if (!(watched.bits[0] | watched.bits[1] | watched.bits[2] | watched.bits[3])) return;
   barrier->watched = (muster_member_set){{0}};
   if (barrier->polled != phase) return;
+  barrier->quick = barrier->may_yield && muster_clock_now() < barrier->nap_ends;
   int died = muster_group_roster(barrier->group) != barrier->roster;
   for (uint32_t k = 0; k < barrier->parties && !died; k++)
-    died = watched.bits[k / 64] >> k % 64 & 1 && muster_group_life(barrier->group, k) == MUSTER_MEMBER_DEAD;
+    died = watched.bits[k / 64] >> k % 64 & 1 && has_died(barrier, k);
   if (died) muster_futex_wake_all(barrier_futex(barrier));
 }
 
@@ -209,6 +221,13 @@ int muster_barrier_poll(muster_barrier *barrier, uint32_t phase, muster_barrier_
     set->count = 0;
     set->recheck = muster_deadline_after(muster_recheck);
     muster_wait_set_add(set, barrier_futex(barrier), (uint32_t)root);
+    // To sleep at many words costs more than a quick round. Where the last was one, those on duty begin to watch a little later.
+    if (!again) barrier->nap_ends = set->recheck - muster_recheck + NAP;
+    barrier->napping = !again && barrier->quick && duty.role != DUTY_NONE;
+    if (barrier->napping) {
+      set->recheck = barrier->nap_ends;
+      return EAGAIN;
+    }
     muster_member_set watched = {{0}};
     watch.watched = &watched;
     if (!muster_group_watch(barrier->group, &watch, duty, set)) {
@@ -255,26 +274,34 @@ static int spin(muster_barrier *barrier, uint32_t phase) {
   return 0;
 }
 
-// When yielding on this processor may be tried again.
-static int64_t *yield_after(muster_barrier *barrier) {
+static int64_t *yield_note(muster_barrier *barrier) {
   int processor = sched_getcpu();
   return &barrier->shared->yield_after[(processor < 0 ? 0 : processor) % BARRIER_PROCESSORS];
+}
+
+// A yield that began at `began` took long. Whoever waited for the same time slice tells of it too: one that began before the last that
+// is noted ended is no other. Only one that ended where it began counts: of the others it can't be said which processor was busy.
+static void note_long_yield(int64_t *note, int64_t began, int64_t ended) {
+  int64_t last = __atomic_load_n(note, __ATOMIC_RELAXED), times = 0;
+  if (last > began) return;
+  if (last > ended - YIELD_SOON) times = (last & YIELD_TIMES) < YIELD_DOUBLES ? (last & YIELD_TIMES) + 1 : YIELD_DOUBLES;
+  int64_t until = times ? ended + ((int64_t)YIELD_PAUSE << times) : ended;
+  __atomic_store_n(note, (until & ~(int64_t)YIELD_TIMES) | times, __ATOMIC_RELAXED);
 }
 
 // Yielding is how members that share a processor let each other arrive, at half the price of a sleep and a wake. But where another
 // program wants that processor too, a yield gives it a whole time slice, while who sleeps is put before it when woken. Whoever
 // finds that out tells all.
 static void yield(muster_barrier *barrier, uint32_t phase) {
-  int64_t *after = yield_after(barrier), now = muster_clock_now();
-  if (now < __atomic_load_n(after, __ATOMIC_RELAXED)) return;
+  int64_t now = muster_clock_now(), much = YIELD_LONG + YIELD_TURN * (int64_t)barrier->parties;
   for (int turn = 0; turn < barrier->yields; turn++) {
+    int64_t *note = yield_note(barrier), began = now;
+    if (now < __atomic_load_n(note, __ATOMIC_RELAXED)) return;
     sched_yield();
-    int64_t then = now;
     int met = !still_in(barrier, phase);
     now = muster_clock_now();
-    barrier->long_yields = now - then > YIELD_LONG ? barrier->long_yields + 1 : 0;
-    if (barrier->long_yields >= YIELDS_LONG) {
-      __atomic_store_n(after, now + YIELD_PAUSE, __ATOMIC_RELAXED);
+    if (now - began > much) {
+      if (note == yield_note(barrier)) note_long_yield(note, began, now);
       return;
     }
     if (met) {

@@ -25,11 +25,13 @@ struct muster_barrier {
   int may_yield;
   int spins;          // turns to spin before yielding, as they have paid so far
   int yields;         // turns to yield before sleeping, likewise
-  int long_yields;    // one after another
   int has_polled;     // looked at phase `polled` before sleeping,
   uint32_t polled;    // when the roster was
   uint32_t roster;    // this, and
   muster_member_set watched;  // these lived and were this member's to watch
+  int quick;                  // the last phase in which this member had a duty ended before
+  int64_t nap_ends;           // this time, and
+  int napping;                // so it did not begin to watch at once in this one
   int action_error;   // what the action returned that this handle ran last, in `action_phase`
   uint32_t action_phase;
   muster_barrier_action action;

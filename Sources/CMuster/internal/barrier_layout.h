@@ -32,7 +32,8 @@
 //                        phase, which one who was fast may have put over the one released
 //   last_reset           who advances the phase, before a reset phase leaves the history; forwards only. Idempotent
 //   slots                see group_watch.c
-//   yield_after          a waiter whose yields took long, relaxed: until when nobody is to yield on that processor (by its number, mod 32).
+//   yield_after          a waiter whose yield took long, relaxed: until when nobody is to yield on that processor (by its number, mod 32);
+//                        when that is over, when the last long one ended; in the last three bits, how often that was found in a row.
 //                        Nothing but the waiters' pastime depends on it
 // SPDX-License-Identifier: Apache-2.0
 #ifndef MUSTER_INTERNAL_BARRIER_LAYOUT_H
