@@ -3,39 +3,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "internal/alive_take.h"
 #include "internal/alive_wait.h"
+#include "internal/caller.h"
 #include "internal/fork.h"
 
 struct muster_alive {
-  alive_held held;
+  held_files held;
   fork_guard guard;
   const char *base;  // the last part of `path`
   char path[];
 };
-
-// What each call puts back: errno, and whether the thread may be cancelled (in the midst of it, it would lose
-// descriptors).
-typedef struct caller {
-  int error;
-  int cancellable;
-} caller;
-
-static caller enter(void) {
-  caller came = {.error = errno};
-  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &came.cancellable);
-  return came;
-}
-
-static void leave(caller came) {
-  pthread_setcancelstate(came.cancellable, NULL);
-  errno = came.error;
-}
 
 typedef struct taking {
   mode_t mode;
@@ -64,7 +46,7 @@ static int make(const char *path, const alive_path *parts, muster_alive **made) 
   memcpy(alive->path, path, size);
   alive->base = alive->path + (parts->base - path);
   int status = muster_fork_guard(&alive->guard);
-  if (!status) status = muster_alive_held_enter(&alive->held);
+  if (!status) status = muster_held_enter(&alive->held);
   if (status) free(alive);
   else *made = alive;
   return status;
@@ -82,7 +64,7 @@ static int acquire(const char *path, mode_t mode, muster_deadline deadline, must
   if (!status) {
     *alive = want.alive;
   } else {
-    muster_alive_held_leave(&want.alive->held);
+    muster_held_leave(&want.alive->held);
     free(want.alive);
   }
   return status;
@@ -90,13 +72,13 @@ static int acquire(const char *path, mode_t mode, muster_deadline deadline, must
 
 int muster_alive_acquire(const char *path, uint32_t mode, muster_deadline deadline, muster_alive_found *found,
                          muster_alive **alive) {
-  caller came = enter();
+  muster_caller came = muster_enter();
   muster_alive_found unwanted;
   if (!found) found = &unwanted;
   *found = (muster_alive_found){.kind = MUSTER_ALIVE_NOTHING};
   *alive = NULL;
   int status = mode & ~07777u ? EINVAL : acquire(path, mode, deadline, found, alive);
-  leave(came);
+  muster_leave(came);
   return status;
 }
 
@@ -112,13 +94,13 @@ static void forget(muster_alive *alive) {
 
 static void let_go(muster_alive *alive) {
   muster_alive_unlock(&alive->held);
-  muster_alive_held_leave(&alive->held);
+  muster_held_leave(&alive->held);
   free(alive);
 }
 
 int muster_alive_release(muster_alive *alive) {
   if (!alive) return 0;
-  caller came = enter();
+  muster_caller came = muster_enter();
   int status = 0;
   if (muster_fork_inherited(&alive->guard)) {
     forget(alive);
@@ -126,37 +108,37 @@ int muster_alive_release(muster_alive *alive) {
     status = muster_alive_remove(&alive->held, alive->base);
     let_go(alive);
   }
-  leave(came);
+  muster_leave(came);
   return status;
 }
 
 void muster_alive_abandon(muster_alive *alive) {
   if (!alive) return;
-  caller came = enter();
+  muster_caller came = muster_enter();
   if (muster_fork_inherited(&alive->guard)) forget(alive);
   else let_go(alive);
-  leave(came);
+  muster_leave(came);
 }
 
 int muster_alive_current(const muster_alive *alive) {
   if (muster_fork_inherited(&alive->guard)) return EPERM;
-  caller came = enter();
+  muster_caller came = muster_enter();
   struct stat file;
   int status = fstat(alive->held.file, &file) ? errno : 0;
   // A relative path meant the working folder of then, which is still held open.
   if (!status && alive->path[0] == '/') status = muster_alive_same(AT_FDCWD, alive->path, &file);
   else if (!status) status = muster_alive_same(alive->held.folder, alive->base, &file);
-  leave(came);
+  muster_leave(came);
   return status;
 }
 
 int muster_alive_probe(const char *path, muster_alive_found *found) {
-  caller came = enter();
+  muster_caller came = muster_enter();
   *found = (muster_alive_found){.kind = MUSTER_ALIVE_NOTHING};
   alive_path parts;
   int told, status = muster_alive_path(path, &parts);
   if (!status) status = muster_alive_look(&parts, found, &told);
-  leave(came);
+  muster_leave(came);
   return status;
 }
 
@@ -173,12 +155,12 @@ static int check_dead(const alive_path *path, void *context, muster_alive_found 
 }
 
 static int wait_until(const char *path, muster_deadline deadline, alive_check *check, muster_alive_found *found) {
-  caller came = enter();
+  muster_caller came = muster_enter();
   *found = (muster_alive_found){.kind = MUSTER_ALIVE_NOTHING};
   alive_path parts;
   int status = muster_alive_path(path, &parts);
   if (!status) status = muster_alive_wait_until(&parts, deadline, check, NULL, found);
-  leave(came);
+  muster_leave(came);
   return status;
 }
 

@@ -50,10 +50,10 @@ static int write_record(int file, const alive_record *record) {
 }
 
 // Takes a file that stands at the path. ESTALE: it no longer does, begin again; ENOENT: there is none.
-static int take_existing(const alive_path *path, const alive_record *record, alive_held *held,
+static int take_existing(const alive_path *path, const alive_record *record, held_files *held,
                          muster_alive_found *found) {
   const int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
-  int status = muster_alive_held_open(&held->file, held->folder, path->base, flags, 0);
+  int status = muster_held_open(&held->file, held->folder, path->base, flags, 0);
   struct stat file;
   alive_reading reading;
   alive_record former;
@@ -72,7 +72,7 @@ static int take_existing(const alive_path *path, const alive_record *record, ali
   return status == EAGAIN ? EBUSY : status;
 }
 
-static int prepare_new(const alive_held *held, mode_t mode, const alive_record *record) {
+static int prepare_new(const held_files *held, mode_t mode, const alive_record *record) {
   int status = fchmod(held->file, mode) ? errno : 0;
   if (!status) status = lock_file(held->file);
   if (!status) status = muster_alive_lock_set(held->file, ALIVE_TOLD);
@@ -82,7 +82,7 @@ static int prepare_new(const alive_held *held, mode_t mode, const alive_record *
 
 // Gives an unnamed file its name. By the descriptor where that is permitted (always since Linux 6.10), else by way of
 // /proc.
-static int publish(const alive_held *held, const char *base) {
+static int publish(const held_files *held, const char *base) {
   if (!linkat(held->file, "", held->folder, base, AT_EMPTY_PATH)) return 0;
   if (errno == EEXIST) return EEXIST;
   char self[32];
@@ -90,8 +90,8 @@ static int publish(const alive_held *held, const char *base) {
   return linkat(AT_FDCWD, self, held->folder, base, AT_SYMLINK_FOLLOW) ? errno : 0;
 }
 
-static int create_unnamed(const alive_path *path, mode_t mode, const alive_record *record, alive_held *held) {
-  int status = muster_alive_held_open(&held->file, held->folder, ".", O_TMPFILE | O_RDWR, 0600);
+static int create_unnamed(const alive_path *path, mode_t mode, const alive_record *record, held_files *held) {
+  int status = muster_held_open(&held->file, held->folder, ".", O_TMPFILE | O_RDWR, 0600);
   if (status == EISDIR || status == EINVAL || status == ENOENT) return EOPNOTSUPP;
   if (!status) status = prepare_new(held, mode, record);
   if (!status) status = publish(held, path->base);
@@ -108,14 +108,14 @@ static int rename_new(int folder, const char *from, const char *to) {
 
 // For file systems without unnamed files. Its owner's death here leaves a file of this name behind, never one at the
 // path.
-static int create_named(const alive_path *path, mode_t mode, const alive_record *record, alive_held *held) {
+static int create_named(const alive_path *path, mode_t mode, const alive_record *record, held_files *held) {
   char name[64];
   static unsigned number;
   int status;
   do {
     unsigned next = __atomic_add_fetch(&number, 1, __ATOMIC_RELAXED);
     snprintf(name, sizeof name, ".muster-alive-%d-%llx-%u", (int)record->pid, (unsigned long long)record->since, next);
-    status = muster_alive_held_open(&held->file, held->folder, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0600);
+    status = muster_held_open(&held->file, held->folder, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0600);
   } while (status == EEXIST);
   if (status) return status;
   status = prepare_new(held, mode, record);
@@ -126,27 +126,27 @@ static int create_named(const alive_path *path, mode_t mode, const alive_record 
 
 // A new file gets its name when it is locked and says whose it is: nobody ever sees one that is neither, so whoever
 // finds a file free knows that it had an owner. EEXIST: somebody else was first.
-static int create(const alive_path *path, mode_t mode, const alive_record *record, alive_held *held) {
+static int create(const alive_path *path, mode_t mode, const alive_record *record, held_files *held) {
   int status = create_unnamed(path, mode, record, held);
   return status == EOPNOTSUPP ? create_named(path, mode, record, held) : status;
 }
 
-int muster_alive_take(const alive_path *path, mode_t mode, alive_held *held, muster_alive_found *found) {
+int muster_alive_take(const alive_path *path, mode_t mode, held_files *held, muster_alive_found *found) {
   int told, status = EBUSY;
   for (int i = 0; i < TRIES; i++) {
     status = muster_alive_look(path, found, &told);
     if (!status && found->kind == MUSTER_ALIVE_HELD) return EBUSY;
     alive_record record;
     muster_alive_record_own(&record);
-    if (!status) status = muster_alive_held_open(&held->folder, AT_FDCWD, path->folder, O_PATH | O_DIRECTORY, 0);
+    if (!status) status = muster_held_open(&held->folder, AT_FDCWD, path->folder, O_PATH | O_DIRECTORY, 0);
     if (!status) status = take_existing(path, &record, held, found);
     if (status == ENOENT && held->folder >= 0) {
       *found = (muster_alive_found){.kind = MUSTER_ALIVE_NOTHING};
       status = create(path, mode ? mode : DEFAULT_MODE, &record, held);
     }
     if (!status) return 0;
-    muster_alive_held_close(&held->file);
-    muster_alive_held_close(&held->folder);
+    muster_held_close(&held->file);
+    muster_held_close(&held->folder);
     if (status != ESTALE && status != EEXIST && status != EAGAIN) break;
     status = EBUSY;
   }
@@ -154,7 +154,7 @@ int muster_alive_take(const alive_path *path, mode_t mode, alive_held *held, mus
   return status;
 }
 
-int muster_alive_remove(const alive_held *held, const char *base) {
+int muster_alive_remove(const held_files *held, const char *base) {
   struct stat file;
   int status = fstat(held->file, &file) ? errno : 0;
   if (!status) status = muster_alive_same(held->folder, base, &file);
@@ -168,7 +168,7 @@ int muster_alive_remove(const alive_held *held, const char *base) {
   return status;
 }
 
-void muster_alive_unlock(const alive_held *held) {
+void muster_alive_unlock(const held_files *held) {
   muster_alive_lock_set(held->file, ALIVE_FREE);
   flock(held->file, LOCK_UN);
 }

@@ -42,6 +42,10 @@ static int watch(watcher *w, int *watched, const char *path, uint32_t events) {
   return status;
 }
 
+// What the kernel says of a descriptor that is no inotify instance: the program has closed it, and perhaps opened
+// something else.
+static int is_none(int status) { return status == EBADF || status == EINVAL; }
+
 // Watches what the path leads to now. To ask again for what is watched already changes nothing, so this is done before
 // each look and follows files and folders that are replaced. Returns whether whatever happens next will be told.
 static int watch_path(watcher *w, const alive_path *path, alive_events *spare) {
@@ -52,6 +56,12 @@ static int watch_path(watcher *w, const alive_path *path, alive_events *spare) {
   }
   int folder = watch(w, &w->folder, path->folder, FOLDER_EVENTS);
   int file = watch(w, &w->file, path->whole, FILE_EVENTS);
+  if (is_none(folder) || is_none(file)) {
+    muster_alive_events_forget(w->lent);
+    w->lent = NULL;
+    w->events = w->folder = w->file = -1;
+    return 0;
+  }
   return !folder && (!file || file == ENOENT);
 }
 
@@ -97,11 +107,13 @@ static int read_events(watcher *w, const char *base) {
 // Sleeps until an event that may concern the file, the owner's death, or `until`. Returns whether it was one of the
 // first two.
 static int sleep_until(watcher *w, const char *base, muster_deadline until) {
+  // One that has taken no watch has nothing to tell.
+  int events = w->folder >= 0 || w->file >= 0 ? w->events : -1;
   for (;;) {
-    struct pollfd polled[2] = {{.fd = w->events, .events = POLLIN}, {.fd = w->owner, .events = POLLIN}};
+    struct pollfd polled[2] = {{.fd = events, .events = POLLIN}, {.fd = w->owner, .events = POLLIN}};
     int64_t rest = until - muster_clock_now();
     if (rest < 0) rest = 0;
-    struct timespec timeout = {.tv_sec = rest / 1000000000, .tv_nsec = (long)(rest % 1000000000)};
+    struct timespec timeout = {.tv_sec = (time_t)(rest / 1000000000), .tv_nsec = (long)(rest % 1000000000)};
     int got = ppoll(polled, 2, &timeout, NULL);
     if (got < 0 && errno != EINTR) muster_alive_sleep(muster_deadline_after(UNWATCHED));
     if (got > 0 && polled[1].revents) {
@@ -111,7 +123,7 @@ static int sleep_until(watcher *w, const char *base, muster_deadline until) {
       w->owner = -1;
       return 1;
     }
-    if (got > 0 && read_events(w, base)) return 1;
+    if (got > 0 && polled[0].revents && read_events(w, base)) return 1;
     if (muster_clock_now() >= until) return 0;
   }
 }

@@ -4,17 +4,17 @@
 #define MUSTER_INTERNAL_ALIVE_TAKE_H
 
 #include "alive_file.h"
-#include "alive_held.h"
+#include "held.h"
 
 // Tries once. Returns 0 with both descriptors of `held` open and the file locked, or with both closed EBUSY (*found is
 // HELD; without a pid where its holder is just taking it or letting go of it), or what muster_alive_acquire returns.
-int muster_alive_take(const alive_path *path, mode_t mode, alive_held *held, muster_alive_found *found);
+int muster_alive_take(const alive_path *path, mode_t mode, held_files *held, muster_alive_found *found);
 
 // Removes the file if `base` in the held folder is still this one. Where it may not be removed, its record says from
 // then on that the owner ended cleanly. Returns 0, ESTALE, or the error at removing.
-int muster_alive_remove(const alive_held *held, const char *base);
+int muster_alive_remove(const held_files *held, const char *base);
 
 // Drops the locks, also for copies of the descriptor that may have got into other processes.
-void muster_alive_unlock(const alive_held *held);
+void muster_alive_unlock(const held_files *held);
 
 #endif
