@@ -9,7 +9,8 @@
 
 #include "internal/boot.h"
 
-enum { TRIES = 1000, FIRST_STEP = 10000, LAST_STEP = 10240000 };
+// REPLACED: the file was, while it was looked at. Positive values are the kernel's.
+enum { TRIES = 1000, REPLACED = -1, FIRST_STEP = 10000, LAST_STEP = 10240000 };
 
 int muster_alive_path(const char *path, alive_path *parts) {
   size_t length = strlen(path);
@@ -62,7 +63,7 @@ int muster_alive_same(int folder, const char *path, const struct stat *file) {
 }
 
 void muster_alive_sleep(muster_deadline until) {
-  struct timespec end = {.tv_sec = until / 1000000000, .tv_nsec = (long)(until % 1000000000)};
+  struct timespec end = {.tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000)};
   while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) == EINTR) {
   }
 }
@@ -111,7 +112,7 @@ static int look_once(const alive_path *path, muster_alive_found *found, int *tol
   int error = muster_alive_refuse(&status);
   if (error) return error;
   int file = open(path->whole, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-  if (file < 0) return errno == ENOENT || errno == EINTR ? EAGAIN : errno;
+  if (file < 0) return errno == ENOENT || errno == EINTR ? REPLACED : errno;
   alive_reading reading = ALIVE_TORN;
   alive_record record = {0};
   alive_lock lock = ALIVE_FREE;
@@ -121,7 +122,7 @@ static int look_once(const alive_path *path, muster_alive_found *found, int *tol
   // An owner that ends cleanly removes the file before it lets go, so a file that is found free and still leads here
   // was not removed. The descriptor is open still, so its number cannot be another file's by now.
   if (!error) error = muster_alive_same(AT_FDCWD, path->whole, &status);
-  if (error == ESTALE) error = EAGAIN;
+  if (error == ESTALE) error = REPLACED;
   close(file);
   if (error) return error;
   if (lock == ALIVE_FREE || reading == ALIVE_FOREIGN) {
@@ -136,7 +137,12 @@ static int look_once(const alive_path *path, muster_alive_found *found, int *tol
 }
 
 int muster_alive_look(const alive_path *path, muster_alive_found *found, int *told) {
-  int status = EAGAIN;
-  for (int i = 0; i < TRIES && status == EAGAIN; i++) status = look_once(path, found, told);
-  return status;
+  int64_t step = 0;
+  int status = REPLACED;
+  for (int i = 0; i < TRIES && (status == REPLACED || status == EAGAIN); i++) {
+    status = look_once(path, found, told);
+    // Somebody's lease of fcntl(2) stands against opening; they have been told.
+    if (status == EAGAIN && !muster_alive_step(&step)) break;
+  }
+  return status == REPLACED ? EAGAIN : status;
 }

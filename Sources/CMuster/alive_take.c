@@ -49,11 +49,20 @@ static int write_record(int file, const alive_record *record) {
   return status;
 }
 
+// Against somebody's lease of fcntl(2), who has been told: for 20 ms, then EAGAIN.
+static int open_existing(const alive_path *path, held_files *held) {
+  const int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+  int status;
+  int64_t step = 0;
+  do status = muster_held_open(&held->file, held->folder, path->base, flags, 0);
+  while (status == EAGAIN && muster_alive_step(&step));
+  return status;
+}
+
 // Takes a file that stands at the path. ESTALE: it no longer does, begin again; ENOENT: there is none.
 static int take_existing(const alive_path *path, const alive_record *record, held_files *held,
                          muster_alive_found *found) {
-  const int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
-  int status = muster_held_open(&held->file, held->folder, path->base, flags, 0);
+  int status = open_existing(path, held);
   struct stat file;
   alive_reading reading;
   alive_record former;
@@ -147,9 +156,11 @@ int muster_alive_take(const alive_path *path, mode_t mode, held_files *held, mus
     if (!status) return 0;
     muster_held_close(&held->file);
     muster_held_close(&held->folder);
-    if (status != ESTALE && status != EEXIST && status != EAGAIN) break;
+    if (status != ESTALE && status != EEXIST) break;
     status = EBUSY;
   }
+  // Somebody has a lease on it, or so many replace it that it was never met standing.
+  if (status == EAGAIN) status = EBUSY;
   *found = (muster_alive_found){.kind = status == EBUSY ? MUSTER_ALIVE_HELD : MUSTER_ALIVE_NOTHING};
   return status;
 }

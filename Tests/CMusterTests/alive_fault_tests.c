@@ -500,6 +500,80 @@ static void a_stranger_with_a_lock(void) {
   CHECK_STATUS(muster_alive_release(alive), 0);
 }
 
+static void lease(void *context) {
+  int file = open(context, O_RDWR | O_CLOEXEC);
+  signal(SIGIO, SIG_IGN);
+  REQUIRE(file >= 0);
+  if (fcntl(file, F_SETLEASE, F_WRLCK)) _exit(1);
+  raise(SIGSTOP);
+  for (;;) pause();
+}
+
+// Somebody's lease keeps the file from being opened: refused after some tries, not taken for a file that is replaced
+// again and again.
+static void a_stranger_with_a_lease(void) {
+  const char *path = alive_path_of("lease");
+  owner o = owner_start(path);
+  owner_kill(&o);
+  pid_t stranger = test_fork(lease, (void *)(uintptr_t)path);
+  int ended;
+  REQUIRE(waitpid(stranger, &ended, WUNTRACED) == stranger);
+  if (!WIFSTOPPED(ended)) test_skip("no leases here");
+  muster_alive *alive;
+  muster_alive_found found;
+  struct rusage before, after;
+  getrusage(RUSAGE_SELF, &before);
+  CHECK_STATUS(muster_alive_probe(path, &found), EAGAIN);
+  CHECK_STATUS(muster_alive_acquire(path, 0, MUSTER_DEADLINE_NOW, &found, &alive), EBUSY);
+  CHECK(found.kind == MUSTER_ALIVE_HELD && found.pid == 0);
+  CHECK_STATUS(muster_alive_acquire(path, 0, muster_deadline_after(50000000), &found, &alive), ETIMEDOUT);
+  getrusage(RUSAGE_SELF, &after);
+  // Some 100 tries, 1 ms; it was a million of them.
+  CHECK(processor_time(&after) - processor_time(&before) < 60000000);
+  kill(stranger, SIGKILL);
+  test_join(stranger, SIGKILL);
+  CHECK_STATUS(muster_alive_acquire(path, 0, MUSTER_DEADLINE_NOW, &found, &alive), 0);
+  CHECK(found.kind == MUSTER_ALIVE_CRASH && found.pid == o.pid);
+  CHECK_STATUS(muster_alive_release(alive), 0);
+}
+
+// The number of an inotify instance among this process's descriptors, or -1.
+static int find_instance(void) {
+  char link[64], target[64];
+  for (int i = 0; i < 1024; i++) {
+    snprintf(link, sizeof link, "/proc/self/fd/%d", i);
+    ssize_t length = readlink(link, target, sizeof target - 1);
+    if (length > 0 && (target[length] = 0, strstr(target, "inotify"))) return i;
+  }
+  return -1;
+}
+
+static void check_open(void *context) { CHECK(fcntl(*(int *)context, F_GETFD) != -1); }
+
+// A daemon closes all descriptors, of which it does not know all, and opens others: what stands at the number of the
+// instance that was kept is the program's, to be neither read, nor polled, nor closed.
+static void an_instance_that_the_program_closed(void) {
+  const char *path = alive_path_of("closed");
+  char bytes[8];
+  for (int again = 0; again < 2; again++) {
+    CHECK_STATUS(muster_alive_wait(path, muster_deadline_after(1000000), NULL), ETIMEDOUT);
+    int instance = find_instance(), ends[2];
+    REQUIRE(instance >= 0 && !pipe2(ends, O_CLOEXEC | O_NONBLOCK));
+    REQUIRE(dup3(ends[0], instance, O_CLOEXEC) == instance && !close(ends[0]));
+    CHECK_EQUAL(write(ends[1], "precious", 8), 8);
+    // Not in a child either.
+    test_join(test_fork(check_open, &instance), 0);
+    CHECK_STATUS(muster_alive_wait(path, muster_deadline_after(30000000), NULL), ETIMEDOUT);
+    CHECK_EQUAL(read(instance, bytes, sizeof bytes), 8);
+    close(instance), close(ends[1]);
+  }
+  // Waits go on being told.
+  owner o = owner_start(path);
+  CHECK_STATUS(muster_alive_wait(path, in_seconds(20), NULL), 0);
+  owner_kill(&o);
+  CHECK_STATUS(muster_alive_wait_death(path, in_seconds(20), NULL), 0);
+}
+
 TEST_SUITE(alive_fault, {"paths_that_are_no_file", paths_that_are_no_file, 0},
            {"a_link_to_the_folder_is_followed", a_link_to_the_folder_is_followed, 0},
            {"a_folder_that_may_not_be_written", a_folder_that_may_not_be_written, 0},
@@ -511,4 +585,6 @@ TEST_SUITE(alive_fault, {"paths_that_are_no_file", paths_that_are_no_file, 0},
            {"a_childs_end_does_not_end_its_parents", a_childs_end_does_not_end_its_parents, 0},
            {"a_child_may_own", a_child_may_own, 0},
            {"a_fork_in_the_midst_of_acquiring", a_fork_in_the_midst_of_acquiring, 0},
-           {"a_handler_that_forks", a_handler_that_forks, 0}, {"a_stranger_with_a_lock", a_stranger_with_a_lock, 0});
+           {"a_handler_that_forks", a_handler_that_forks, 0}, {"a_stranger_with_a_lock", a_stranger_with_a_lock, 0},
+           {"a_stranger_with_a_lease", a_stranger_with_a_lease, 0},
+           {"an_instance_that_the_program_closed", an_instance_that_the_program_closed, 0});

@@ -24,7 +24,8 @@
 // Waiting is event-driven: inotify(7) on the file and its folder, and the owner's pidfd for its death; after each event
 // the probe decides, and once a second in any case. Where inotify is not to be had the wait looks every 20 ms. A
 // process keeps as many inotify instances as waits of it ever ran at once, up to eight: to close one takes longer than
-// all the rest of a wait.
+// all the rest of a wait. A daemon that closes all its descriptors does so before it uses Muster. (If it does so later,
+// Muster lets alone what stands at the number of an instance by then, unless that is an inotify instance too.)
 //
 // A child that is forked without exec would share its parent's locks and keep them after the parent's death; a handler
 // of pthread_atfork(3), installed at the first acquire, closes the descriptor in children. The handle in the child
@@ -70,7 +71,7 @@ typedef struct muster_alive_found {
 //
 // *found, which may be NULL, is what the file told before: NOTHING, CRASH or REBOOT; at EBUSY or ETIMEDOUT it is HELD,
 // with the holder's pid. Returns 0, or
-//   EBUSY      somebody holds it, and the deadline is MUSTER_DEADLINE_NOW
+//   EBUSY      somebody holds it, or a lease on it (fcntl(2), F_SETLEASE), and the deadline is MUSTER_DEADLINE_NOW
 //   ETIMEDOUT  somebody held it until the deadline
 //   EISDIR     the path is a folder
 //   ELOOP      the path is a symbolic link (they are not followed at the last part)
@@ -98,8 +99,8 @@ int muster_alive_current(const muster_alive *MUSTER_NONNULL alive) MUSTER_MUST_C
 
 // Tells what stands at the path, without creating or locking anything. Returns 0 with *found filled in, or EISDIR,
 // ELOOP, EINVAL, EBADMSG, EACCES... as acquire does; EAGAIN when the file was replaced each of a thousand times that it
-// was looked at. A missing file is NOTHING; a missing folder is ENOENT. Returns at once, but for a holder that is just
-// taking the file: up to 20 ms.
+// was looked at, or somebody's lease keeps it from being opened. A missing file is NOTHING; a missing folder is ENOENT.
+// Returns at once, but for a holder that is just taking the file, or has a lease: up to 20 ms.
 int muster_alive_probe(const char *MUSTER_NONNULL path, muster_alive_found *MUSTER_NONNULL found) MUSTER_MUST_CHECK;
 
 // Waits until somebody holds the file. Returns 0 with *found (which may be NULL) filled in, ETIMEDOUT, or an error of

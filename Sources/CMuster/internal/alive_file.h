@@ -39,8 +39,8 @@ int muster_alive_refuse(const struct stat *status);
 int muster_alive_same(int folder, const char *path, const struct stat *file);
 
 // Tells what stands at the path, taking no lock. Where the file is held, *told says whether the owner's record was to
-// be had. Returns 0, EAGAIN when the file was replaced each of a thousand times that it was looked at, or what
-// muster_alive_probe returns.
+// be had. Returns 0, EAGAIN when the file was replaced each of a thousand times that it was looked at, or somebody's
+// lease of fcntl(2) kept it from being opened for 20 ms, or what else muster_alive_probe returns.
 int muster_alive_look(const alive_path *path, muster_alive_found *found, int *told);
 
 // Sleeps until then, whatever signals come.
