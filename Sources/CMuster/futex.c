@@ -31,8 +31,21 @@ static int waitv_missing;
 
 int64_t muster_recheck = MUSTER_WAIT_RECHECK;
 
-static struct timespec to_timespec(muster_deadline deadline) {
-  return (struct timespec){deadline / 1000000000, deadline % 1000000000};
+// The kernel's own, with 64-bit seconds: libc's may have 32 on machines of 32 bits, for which there is a call of
+// another number.
+typedef struct kernel_timespec {
+  int64_t seconds;
+  int64_t nanoseconds;
+} kernel_timespec;
+
+#ifdef SYS_futex_time64
+enum { FUTEX_CALL = SYS_futex_time64 };
+#else
+enum { FUTEX_CALL = SYS_futex };
+#endif
+
+static kernel_timespec to_timespec(muster_deadline deadline) {
+  return (kernel_timespec){deadline / 1000000000, deadline % 1000000000};
 }
 
 // The error of a futex sleep as what it means for a waiter: 0 is "look again".
@@ -42,9 +55,9 @@ static int sleep_outcome(int error, muster_deadline slept_until, muster_deadline
 }
 
 static int wait_one(const uint32_t *word, uint32_t expected, muster_deadline until, muster_deadline deadline) {
-  struct timespec end = to_timespec(until);
+  kernel_timespec end = to_timespec(until);
   int saved = errno;
-  long got = syscall(SYS_futex, word, FUTEX_WAIT_BITSET, expected, until == MUSTER_DEADLINE_NEVER ? NULL : &end, NULL,
+  long got = syscall(FUTEX_CALL, word, FUTEX_WAIT_BITSET, expected, until == MUSTER_DEADLINE_NEVER ? NULL : &end, NULL,
                      FUTEX_BITSET_MATCH_ANY);
   int error = got < 0 ? errno : 0;
   errno = saved;
@@ -58,7 +71,7 @@ int muster_futex_wait(const uint32_t *word, uint32_t expected, muster_deadline d
 
 void muster_futex_wake_all(const uint32_t *word) {
   int saved = errno;
-  syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+  syscall(FUTEX_CALL, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
   errno = saved;
 }
 
@@ -76,7 +89,7 @@ int muster_wait_any(const muster_wait_set *set, muster_deadline deadline) {
                                        .address = (uint64_t)(uintptr_t)set->words[i].address,
                                        .flags = FUTEX_32};
     }
-    struct timespec end = to_timespec(until);
+    kernel_timespec end = to_timespec(until);
     int saved = errno;
     long got = syscall(SYS_futex_waitv, entries, set->count, 0, &end, CLOCK_MONOTONIC);
     int error = got < 0 ? errno : 0;
