@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -13,6 +14,9 @@
 
 // Where shm_open(3) puts its objects, in glibc and in musl.
 #define SHARED_MEMORY "/dev/shm/"
+
+// How much is reserved at a time.
+enum { MOST_AT_ONCE = 16 << 20, LEAST_AT_ONCE = 4096 };
 
 int muster_region_path(const char *name, uint32_t flags, region_path *path) {
   const char *folder = SHARED_MEMORY;
@@ -118,19 +122,46 @@ int muster_region_file_is(const region_path *path, int file) {
   return same;
 }
 
-// posix_fallocate, and where the file system or libc has none, zeros written to every page: ftruncate alone succeeds on
-// a full file system, and the first touch is SIGBUS.
-static int reserve(int file, size_t size) {
-  int error;
-  do error = posix_fallocate(file, 0, (off_t)size);
-  while (error == EINTR);
-  if (error != EOPNOTSUPP && error != EINVAL) return error;
+// More than the whole file system is refused before it is filled up with it, for others to find it full.
+static int could_fit(int file, size_t size) {
+  struct statvfs about;
+  if (fstatvfs(file, &about) || about.f_blocks == 0 || about.f_frsize == 0) return 1;
+  return size / about.f_frsize <= about.f_blocks;
+}
+
+static int write_zeros(int file, size_t size) {
   static const char zeros[4096];
   for (size_t done = 0; done < size;) {
     size_t rest = size - done;
     ssize_t wrote = pwrite(file, zeros, rest < sizeof zeros ? rest : sizeof zeros, (off_t)done);
     if (wrote < 0 && errno != EINTR) return errno;
     if (wrote > 0) done += (size_t)wrote;
+  }
+  return 0;
+}
+
+// posix_fallocate, and where the file system or libc has none, zeros written to every page: ftruncate alone succeeds on
+// a full file system, and the first touch is SIGBUS.
+//
+// In parts, since a signal makes some file systems (tmpfs) undo all that this one call has reserved: in one piece, a
+// timer that is faster than the reservation would keep it from ever being done. The part that comes through is found by
+// halving.
+static int reserve(int file, size_t size) {
+  if (!could_fit(file, size)) return ENOSPC;
+  // First: what is too large for any file is told before others are kept from the space.
+  if (ftruncate(file, (off_t)size)) return errno;
+  size_t part = MOST_AT_ONCE;
+  for (size_t done = 0; done < size;) {
+    size_t now = size - done < part ? size - done : part;
+    int error = posix_fallocate(file, (off_t)done, (off_t)now);
+    if (!error) {
+      done += now;
+      if (part < MOST_AT_ONCE) part *= 2;
+    } else if (error == EINTR) {
+      if (part > LEAST_AT_ONCE) part /= 2;
+    } else {
+      return error == EOPNOTSUPP || error == EINVAL ? write_zeros(file, size) : error;
+    }
   }
   return 0;
 }
