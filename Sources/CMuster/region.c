@@ -10,8 +10,13 @@
 #include <unistd.h>
 
 #include "internal/boot.h"
+#include "internal/caller.h"
 #include "internal/region_file.h"
 #include "internal/region_layout.h"
+
+// What can be mapped at all.
+enum { HEADER = MUSTER_REGION_HEADER_SIZE };
+static const uint64_t most_payload = PTRDIFF_MAX - HEADER;
 
 struct muster_region {
   unsigned char *base;
@@ -43,12 +48,26 @@ static int compare(const region_header *header, const muster_region_options *opt
 
 static int map(int file, size_t payload_size, int read_only, unsigned char **base) {
   int saved = errno;
-  void *memory = mmap(NULL, MUSTER_REGION_HEADER_SIZE + payload_size, read_only ? PROT_READ : PROT_READ | PROT_WRITE,
-                      MAP_SHARED, file, 0);
+  void *memory =
+      mmap(NULL, HEADER + payload_size, read_only ? PROT_READ : PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   int error = memory == MAP_FAILED ? errno : 0;
   errno = saved;
   *base = error ? NULL : memory;
-  return error;
+  return error == EAGAIN ? ENOMEM : error;  // mlockall(2), and more than may be locked
+}
+
+// While the region is held exclusively its mapping, which keeps the open file and so the lock, is no child's either.
+// The list's mutex keeps forks out until that is said.
+static int map_alone(int file, size_t payload_size, unsigned char **base) {
+  muster_held_lock();
+  int status = map(file, payload_size, 0, base);
+  if (!status && madvise(*base, HEADER + payload_size, MADV_DONTFORK)) status = errno;
+  muster_held_unlock();
+  return status;
+}
+
+static int map_shared_again(unsigned char *base, size_t payload_size) {
+  return madvise(base, HEADER + payload_size, MADV_DOFORK) ? errno : 0;
 }
 
 static int make_handle(const char *name, const muster_region_options *options, int file, unsigned char *base,
@@ -74,13 +93,13 @@ typedef struct opening {
 } opening;
 
 static int call(opening *open, muster_region_fill callback, unsigned char *base, size_t payload_size) {
-  int status = callback ? callback(base + MUSTER_REGION_HEADER_SIZE, payload_size, open->options->context) : 0;
+  int status = callback ? callback(base + HEADER, payload_size, open->options->context) : 0;
   open->refused = status != 0;
   return status;
 }
 
-// Puts the region in order after a generation of users that are all gone. Runs with the region held exclusively; a death in
-// here leaves it held by nobody, so the next to open it does all of it again.
+// Puts the region in order after a generation of users that are all gone. Runs with the region held exclusively; a
+// death in here leaves it held by nobody, so the next to open it does all of it again.
 static int renew(opening *open, unsigned char *base, size_t payload_size) {
   int status = call(open, open->options->renew, base, payload_size);
   region_header *header = (region_header *)base;
@@ -88,30 +107,52 @@ static int renew(opening *open, unsigned char *base, size_t payload_size) {
   return status;
 }
 
-// EAGAIN: held exclusively, or removed meanwhile: look again. ENOENT: no such name.
-static int attach_once(opening *open, muster_region **region) {
+// What of an opening has to be undone when it fails. A descriptor that is for writing stands in the list of what a
+// forked child closes until it is the handle's: until then it may have the region for itself alone.
+typedef struct attaching {
+  held_files held;
+  int file;  // of one that is not in the list, or -1
+  unsigned char *base;
+  size_t size;
+} attaching;
+
+static int attach_to(opening *open, attaching *at, int exclusive) {
   const muster_region_options *options = open->options;
-  int read_only = (options->flags & MUSTER_REGION_READ_ONLY) != 0, file = -1, exclusive = 0;
+  int read_only = (options->flags & MUSTER_REGION_READ_ONLY) != 0, file = at->file >= 0 ? at->file : at->held.file;
   region_header header = {0};
-  int status = muster_region_file_open(&open->path, read_only, &file);
-  if (status) return status;
-  if (!read_only && options->renew) exclusive = muster_region_file_lock(file, REGION_LOCK_WRITE, 1, F_WRLCK) == 0;
+  muster_mismatch differs = {0};
+  int status = 0;
+  if (exclusive) exclusive = muster_region_file_lock(file, REGION_LOCK_WRITE, 1, F_WRLCK) == 0;
   if (!(options->flags & MUSTER_REGION_PEEK))
     status = muster_region_file_lock(file, REGION_LOCK_USE, read_only || exclusive ? 1 : 2, F_RDLCK);
-  muster_mismatch differs = {0};
   if (!status) status = muster_region_file_check(file, &open->path, options->flags, &header, &differs);
   if (status == EPROTO && options->mismatch) *options->mismatch = differs;
   if (!status) status = compare(&header, options);
-  unsigned char *base = NULL;
-  size_t size = (size_t)header.payload_size;
-  if (!status) {
-    status = map(file, size, read_only, &base);
-    if (!status && exclusive) status = renew(open, base, size);
-    if (!status && exclusive) status = muster_region_file_lock(file, REGION_LOCK_WRITE, 1, F_RDLCK);
-    if (!status) status = make_handle(open->name, options, file, base, size, 0, region);
-    if (status && base) munmap(base, MUSTER_REGION_HEADER_SIZE + size);
-  }
-  if (status) muster_region_file_close(file);
+  if (!status && header.payload_size > most_payload) status = EFBIG;
+  if (status) return status;
+  at->size = (size_t)header.payload_size;
+  if (!exclusive) return map(file, at->size, read_only, &at->base);
+  status = map_alone(file, at->size, &at->base);
+  if (!status) status = renew(open, at->base, at->size);
+  if (!status) status = muster_region_file_lock(file, REGION_LOCK_WRITE, 1, F_RDLCK);
+  return status ? status : map_shared_again(at->base, at->size);
+}
+
+// REGION_LOOK_AGAIN: held exclusively, or removed meanwhile. ENOENT: no such name.
+static int attach_once(opening *open, muster_region **region) {
+  const muster_region_options *options = open->options;
+  int read_only = (options->flags & MUSTER_REGION_READ_ONLY) != 0, renews = !read_only && options->renew;
+  attaching at = {.held = {.file = -1}, .file = -1};
+  int status = renews ? muster_region_file_open_held(&open->path, &at.held)
+                      : muster_region_file_open(&open->path, read_only, &at.file);
+  if (status) return status;
+  status = attach_to(open, &at, renews);
+  if (!status) status = make_handle(open->name, options, at.file, at.base, at.size, 0, region);
+  if (!status && renews) (*region)->file = muster_held_keep(&at.held);
+  if (!status) return 0;
+  if (at.base) munmap(at.base, HEADER + at.size);
+  if (renews) muster_region_file_let_go(&at.held);
+  else muster_region_file_drop(at.file);
   return status;
 }
 
@@ -128,15 +169,15 @@ static void fill_header(region_header *header, const muster_region_options *opti
   muster_boot_id(header->boot);
 }
 
-static int create_once(opening *open, muster_region **region) {
+// EEXIST: another was first. REGION_NO_WAY_TO_A_NAME: an unnamed draft can't be published here.
+static int create_once(opening *open, int named, muster_region **region) {
   const muster_region_options *options = open->options;
   size_t size = (size_t)options->size;
-  if (size == 0 || size > (size_t)INT64_MAX - MUSTER_REGION_HEADER_SIZE) return EINVAL;
   // Before the draft: it may take the last descriptor, and the boot id is read from a file.
   region_header header;
   fill_header(&header, options);
   region_draft draft;
-  int status = muster_region_draft_make(&open->path, options->mode, MUSTER_REGION_HEADER_SIZE + size, &draft);
+  int status = muster_region_draft_make(&open->path, options->mode, HEADER + size, named, &draft);
   if (status) return status;
   // Held before there is a header: neither the region nor a draft that has a name ever looks stale.
   status = muster_region_file_lock(draft.file, REGION_LOCK_USE, 2, F_RDLCK);
@@ -146,11 +187,19 @@ static int create_once(opening *open, muster_region **region) {
     memcpy(base, &header, sizeof header);
     status = call(open, options->initialize, base, size);
     if (!status) status = make_handle(open->name, options, draft.file, base, size, 1, region);
-    if (!status && (status = muster_region_draft_publish(&draft, &open->path)) != 0) free(*region), *region = NULL;
-    if (status) munmap(base, MUSTER_REGION_HEADER_SIZE + size);
+    // Else a power failure could leave a name with nothing but zeros behind it.
+    if (!status && options->flags & MUSTER_REGION_FILE) status = muster_region_draft_sync(&draft);
+    if (!status) status = muster_region_draft_publish(&draft, &open->path);
+    if (status) free(*region), *region = NULL;
+    if (status) munmap(base, HEADER + size);
   }
   if (status) muster_region_draft_discard(&draft);
   return status;
+}
+
+static int create(opening *open, muster_region **region) {
+  int status = create_once(open, 0, region);
+  return status == REGION_NO_WAY_TO_A_NAME && !open->refused ? create_once(open, 1, region) : status;
 }
 
 static int flags_fit(const muster_region_options *options) {
@@ -159,61 +208,85 @@ static int flags_fit(const muster_region_options *options) {
   return !(options->flags & MUSTER_REGION_READ_ONLY) || way == MUSTER_REGION_ATTACH;
 }
 
+static int mode_fits(uint32_t mode) { return mode == 0 || ((mode & ~0777u) == 0 && (mode & 0600) == 0600); }
+
+static int options_fit(const muster_region_options *options) {
+  if (!flags_fit(options)) return 0;
+  if (!(options->flags & MUSTER_REGION_CREATE)) return 1;
+  return options->size > 0 && options->size <= most_payload && mode_fits(options->mode);
+}
+
 static void pause_before(int *turn, muster_deadline end) {
   int64_t pause = INT64_C(20000) << (*turn < 7 ? (*turn)++ : 7);
   muster_region_sleep_until(muster_deadline_after(pause) < end ? muster_deadline_after(pause) : end);
 }
 
-// EAGAIN: look again.
-static int open_once(opening *open, muster_region **region) {
-  int may_create = (open->options->flags & MUSTER_REGION_CREATE) != 0;
+// One look, and a try to create where nothing was found. *made: whether that was tried.
+static int open_once(opening *open, int *made, muster_region **region) {
   int may_attach = (open->options->flags & MUSTER_REGION_ATTACH) != 0, status;
+  *made = 0;
   if (may_attach) {
     status = attach_once(open, region);
   } else {
     status = muster_region_file_exists(&open->path) ? EEXIST : ENOENT;
   }
-  if (status != ENOENT || !may_create || open->refused) return status;
-  status = create_once(open, region);
-  return status == EEXIST && may_attach && !open->refused ? EAGAIN : status;
+  if (status != ENOENT || !(open->options->flags & MUSTER_REGION_CREATE) || open->refused) return status;
+  *made = 1;
+  status = create(open, region);
+  return status == EEXIST && may_attach && !open->refused ? REGION_LOOK_AGAIN : status;
+}
+
+// The patience with others is that of looks in a row which found the region held. It is no part of the time that a
+// draft takes to be filled, and never over before a look that began when it was.
+static int open_patiently(opening *open, muster_region **region) {
+  const muster_region_options *options = open->options;
+  int waits = !(options->flags & MUSTER_REGION_CREATE) && options->deadline > 0, held = 0, turn = 0;
+  muster_deadline end = waits ? options->deadline : 0;
+  for (;;) {
+    int last = end && muster_deadline_passed(end), made;
+    int status = open_once(open, &made, region);
+    if (open->refused) return status;
+    if (status == ENOENT && waits) {
+      if (last) return ETIMEDOUT;
+      held = 0;
+    } else if (status != REGION_LOOK_AGAIN) {
+      return status;
+    } else if (made) {
+      // Whoever was first has just come, and stands there whole.
+      end = 0, held = 0, turn = 0;
+      continue;
+    } else if (last && held++) {
+      return EBUSY;
+    } else if (!end) {
+      end = muster_deadline_after(MUSTER_REGION_PATIENCE);
+    }
+    pause_before(&turn, end);
+  }
 }
 
 int muster_region_open(const char *name, const muster_region_options *options, muster_region **region) {
   *region = NULL;
   if (options->mismatch) *options->mismatch = (muster_mismatch){0};
-  if (!flags_fit(options)) return EINVAL;
+  if (!options_fit(options)) return EINVAL;
   opening open = {.name = name, .options = options};
   int status = muster_region_path(name, options->flags, &open.path);
   if (status) return status;
-  int may_create = (options->flags & MUSTER_REGION_CREATE) != 0;
-  if (may_create && options->size == 0) return EINVAL;
-  muster_deadline patience = muster_deadline_after(MUSTER_REGION_PATIENCE);
-  for (int turn = 0;;) {
-    status = open_once(&open, region);
-    if (open.refused) return status;
-    if (status == EAGAIN) {
-      if (muster_deadline_passed(patience)) return EBUSY;
-      pause_before(&turn, patience);
-    } else if (status == ENOENT && !may_create && options->deadline > 0) {
-      if (muster_deadline_passed(options->deadline)) return ETIMEDOUT;
-      pause_before(&turn, options->deadline);
-      patience = muster_deadline_after(MUSTER_REGION_PATIENCE);
-    } else {
-      return status;
-    }
-  }
+  muster_caller came = muster_enter();
+  status = open_patiently(&open, region);
+  muster_leave(came);
+  return status;
 }
 
 void muster_region_close(muster_region *region) {
   if (!region) return;
-  int saved = errno;
-  munmap(region->base, MUSTER_REGION_HEADER_SIZE + region->payload_size);
-  errno = saved;
+  muster_caller came = muster_enter();
+  munmap(region->base, HEADER + region->payload_size);
   muster_region_file_close(region->file);
   free(region);
+  muster_leave(came);
 }
 
-void *muster_region_payload(const muster_region *region) { return region->base + MUSTER_REGION_HEADER_SIZE; }
+void *muster_region_payload(const muster_region *region) { return region->base + HEADER; }
 
 size_t muster_region_size(const muster_region *region) { return region->payload_size; }
 
@@ -224,17 +297,21 @@ int muster_region_created(const muster_region *region) { return region->created;
 int muster_region_current(const muster_region *region) {
   region_path path;
   int status = muster_region_path(region->name, region->flags, &path);
-  if (status) return status;
-  return muster_region_file_is(&path, region->file) ? 0 : ESTALE;
+  return status ? status : muster_region_file_is(&path, region->file);
+}
+
+static int sync_region(const muster_region *region) {
+  if (msync(region->base, HEADER + region->payload_size, MS_SYNC)) return errno;
+  if (fsync(region->file)) return errno;
+  region_path path;
+  int status = muster_region_path(region->name, region->flags, &path);
+  return status ? status : muster_region_sync_folder(&path);
 }
 
 int muster_region_sync(muster_region *region) {
   if (!(region->flags & MUSTER_REGION_FILE)) return 0;
-  int saved = errno, status = 0;
-  if (msync(region->base, MUSTER_REGION_HEADER_SIZE + region->payload_size, MS_SYNC)) status = errno;
-  if (!status && fsync(region->file)) status = errno;
-  errno = saved;
-  region_path path;
-  if (!status) status = muster_region_path(region->name, region->flags, &path);
-  return status ? status : muster_region_sync_folder(&path);
+  muster_caller came = muster_enter();
+  int status = sync_region(region);
+  muster_leave(came);
+  return status;
 }

@@ -213,7 +213,7 @@ static void a_read_only_mapping_is_one(void) {
 }
 
 static void permissions_are_exact(void) {
-  const uint32_t modes[] = {0, 0600, 0666, 0640, 0444, 0777};
+  const uint32_t modes[] = {0, 0600, 0666, 0640, 0644, 0777};
   const mode_t masks[] = {0, 022, 077, 0777};
   const char *name = test_name("m");
   for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {

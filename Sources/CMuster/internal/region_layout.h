@@ -1,9 +1,9 @@
 // The header of a region, format 1: the first 256 bytes, before the payload.
 //
 // Written by the creator before the region has a name, and from then on only by a process that holds the region
-// exclusively (renewal of a file after a restart of the machine: `boot`). So it is constant for whoever holds the region,
-// and its writer's death is either before the name exists or repaired by the next renewal, which writes the same again.
-// SPDX-License-Identifier: Apache-2.0
+// exclusively (renewal of a file after a restart of the machine: `boot`). So it is constant for whoever holds the
+// region, and its writer's death is either before the name exists or repaired by the next renewal, which writes the
+// same again. SPDX-License-Identifier: Apache-2.0
 #ifndef MUSTER_INTERNAL_REGION_LAYOUT_H
 #define MUSTER_INTERNAL_REGION_LAYOUT_H
 
@@ -31,9 +31,9 @@ typedef struct region_header {
 
 _Static_assert(sizeof(region_header) <= MUSTER_REGION_HEADER_SIZE, "the header fits before the payload");
 
-// Bytes of the file on which OFD locks stand. USE: every handle shares it; who removes the region has it alone. WRITE: every handle
-// that can write shares it; who renews the region has it alone (a reader that only looks does not stand in the way of that). NAME:
-// who unlinks the name has it alone, so that two removers can't unlink each other's successor.
-enum { REGION_LOCK_USE = 0, REGION_LOCK_WRITE = 1, REGION_LOCK_NAME = 2 };
+// Bytes of the file on which OFD locks stand. USE: every handle shares it; who removes the region has it alone. WRITE:
+// every handle that can write shares it; who renews the region has it alone (a reader that only looks does not stand in
+// the way of that). NAME: who unlinks the name has it alone, so that two removers can't unlink each other's successor.
+enum { REGION_LOCK_USE = 0, REGION_LOCK_WRITE = 1, REGION_LOCK_NAME = 2, REGION_LOCKS = 3 };
 
 #endif
