@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "internal/liveness.h"
+#include "internal/region_layout.h"
 
 #define POSIX_KIND MUSTER_KIND('P', 'S', 'X', 'B')
 enum { POSIX_VERSION = 1, PARTIES_MAX = 1 << 30 };
@@ -44,11 +45,28 @@ static int fill(void *payload, size_t size, void *context) {
   return status;
 }
 
+// The parties that the payload speaks of, if they can be, and are those of the header, which open has compared with
+// what was asked for.
+static int parties_of(const posix_shared *shared, uint32_t *parties) {
+  const region_header *header = (const region_header *)((const char *)shared - MUSTER_REGION_HEADER_SIZE);
+  *parties = __atomic_load_n(&shared->parties, __ATOMIC_RELAXED);
+  uint64_t layout = __atomic_load_n(&header->layout, __ATOMIC_RELAXED);
+  return *parties == 0 || *parties > PARTIES_MAX || *parties != layout ? EBADMSG : 0;
+}
+
 // Nobody holds the region, so nobody is inside: the object is laid anew over whatever the dead left of it.
 static int renew(void *payload, size_t size, void *context) {
   (void)context;
-  uint32_t parties = ((posix_shared *)payload)->parties;
-  return parties == 0 || parties > PARTIES_MAX ? EBADMSG : fill(payload, size, &parties);
+  uint32_t parties;
+  int status = parties_of(payload, &parties);
+  return status ? status : fill(payload, size, &parties);
+}
+
+static int check(const posix_shared *shared, muster_mismatch *mismatch, uint32_t *parties) {
+  uint32_t abi = __atomic_load_n(&shared->abi, __ATOMIC_RELAXED), ours = muster_liveness_abi();
+  if (abi == ours) return parties_of(shared, parties);
+  if (mismatch) *mismatch = (muster_mismatch){MUSTER_MISMATCH_LIBC, ours, abi};
+  return EPROTO;
 }
 
 int muster_posix_barrier_open(const char *name, const muster_posix_barrier_options *options,
@@ -78,10 +96,9 @@ int muster_posix_barrier_open(const char *name, const muster_posix_barrier_optio
   muster_posix_barrier *made = malloc(sizeof *made);
   errno = saved;
   if (!made) status = ENOMEM;
-  if (!status && shared->abi != muster_liveness_abi()) status = EPROTO;
-  if (!status && (shared->parties == 0 || shared->parties > PARTIES_MAX)) status = EBADMSG;
+  if (!status) status = check(shared, options->mismatch, &parties);
   if (status) return free(made), muster_region_close(region), status;
-  *made = (muster_posix_barrier){.shared = shared, .parties = shared->parties, .region = region};
+  *made = (muster_posix_barrier){.shared = shared, .parties = parties, .region = region};
   *barrier = made;
   return 0;
 }

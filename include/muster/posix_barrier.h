@@ -2,8 +2,8 @@
 //
 // Its limits are those of pthread_barrier_wait(3), and the reason why barrier.h exists:
 //   - no deadline: who waits, waits until all have come;
-//   - a death hangs it: who is killed before arriving is waited for for ever, who is killed while waiting counts as arrived,
-//     and shifts every later round;
+//   - a death hangs it: who is killed before arriving is waited for for ever, who is killed while waiting counts as
+//     arrived, and shifts every later round;
 //   - pthread_barrier_destroy after a death hangs as well, so this module never destroys one: it unmaps, and lays a new
 //     barrier into the region when nobody holds it any more. A hung one ends by killing its processes;
 //   - nothing tells who is missing.
@@ -28,7 +28,11 @@ typedef struct muster_posix_barrier_options {
   muster_mismatch *MUSTER_NULLABLE mismatch;
 } muster_posix_barrier_options;
 
-// Creates or attaches. Returns 0, EINVAL (parties), what muster_region_open returns, EPROTO also for another libc.
+// Creates or attaches.
+//
+// Returns 0; EINVAL also for parties that can't be, or READ_ONLY; EPROTO also for another libc (*mismatch has
+// MUSTER_MISMATCH_LIBC); EBADMSG also when what the barrier says of its parties is not what its region says; ENOMEM; or
+// what else muster_region_open returns.
 int muster_posix_barrier_open(const char *MUSTER_NONNULL name,
                               const muster_posix_barrier_options *MUSTER_NONNULL options,
                               muster_posix_barrier *MUSTER_NULLABLE *MUSTER_NONNULL barrier) MUSTER_MUST_CHECK;
