@@ -1,7 +1,12 @@
 // Regions: a name leads to one whole initialisation or to nothing, and nobody holds another up.
 // SPDX-License-Identifier: Apache-2.0
+#include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "internal/region_file.h"
 #include "muster/region.h"
 #include "sweep.h"
 
@@ -83,6 +88,26 @@ static void other_name_works(void) {
 
 static void nothing(void) {}
 
+static const char *shm_path(const char *name) {
+  static char path[320];
+  snprintf(path, sizeof path, "/dev/shm/%s", name);
+  return path;
+}
+
+// How many drafts have a name, and one of them.
+static unsigned find_draft(char name[300]) {
+  DIR *folder = opendir("/dev/shm");
+  SWEEP_CHECK(folder);
+  unsigned count = 0;
+  for (struct dirent *entry; (entry = readdir(folder));) {
+    if (strncmp(entry->d_name, ".muster-draft-", 14)) continue;
+    snprintf(name, 300, "%s", entry->d_name);
+    count++;
+  }
+  closedir(folder);
+  return count;
+}
+
 // ---- Creating, alone or as the one who comes first.
 
 static muster_region *mine;
@@ -140,6 +165,35 @@ static void open_look(uint32_t file) {
 
 static void open_check(void) { open_look(0); }
 static void file_check(void) { open_look(MUSTER_REGION_FILE); }
+
+// ---- The same where the file system has no unnamed files. A death may leave the draft's own name: as a second name of
+// the region, as a region that nobody holds, or, before its header is written, as no region.
+
+static int drafted_operate(void) {
+  muster_region_named_drafts = 1;
+  return open_flags(named(), MUSTER_REGION_CREATE, &mine);
+}
+
+static void drafted_check(void) {
+  char left[300];
+  unsigned drafts = find_draft(left);
+  if (sweep->injection == SWEEP_STALL || sweep->returned) SWEEP_EQUAL(drafts, 0);
+  SWEEP_CHECK(drafts <= 1);
+  if (sweep->injection == SWEEP_CRASH && drafts) {
+    muster_region_info info;
+    int status = muster_region_inspect(left, 0, &info);
+    if (status == 0) {
+      SWEEP_EQUAL(info.held, 0);
+      SWEEP_STATUS(muster_region_remove(left, 0), 0);
+    } else {
+      SWEEP_STATUS(status, EBADMSG);
+      SWEEP_EQUAL(exists(named(), 0), 0);
+      SWEEP_CHECK(unlink(shm_path(left)) == 0);
+    }
+  }
+  create_check();
+  SWEEP_EQUAL(find_draft(left), 0);
+}
 
 // ---- Attaching to what is there, and letting go.
 
@@ -370,6 +424,8 @@ SWEEP_SUITE(
     region,
     {.name = "region.create", .minimum = 300, .setup = nothing, .operate = create_operate,
      .meanwhile = create_meanwhile, .finish = finish, .check = create_check},
+    {.name = "region.create-by-a-named-draft", .minimum = 300, .setup = nothing, .operate = drafted_operate,
+     .meanwhile = create_meanwhile, .finish = finish, .check = drafted_check},
     {.name = "region.open-creates", .minimum = 300, .setup = nothing, .operate = open_operate,
      .meanwhile = create_meanwhile, .finish = finish, .check = open_check},
     {.name = "region.open-creates-file", .minimum = 300, .setup = nothing, .operate = file_operate,
