@@ -240,7 +240,8 @@ static int open_once(opening *open, int *made, muster_region **region) {
 // draft takes to be filled, and never over before a look that began when it was.
 static int open_patiently(opening *open, muster_region **region) {
   const muster_region_options *options = open->options;
-  int waits = !(options->flags & MUSTER_REGION_CREATE) && options->deadline > 0, held = 0, turn = 0;
+  int waits = !(options->flags & MUSTER_REGION_CREATE) && options->deadline > 0, turn = 0;
+  int held = 0;  // looks after the end that found it held: also a deadline that is long over gets a second one
   muster_deadline end = waits ? options->deadline : 0;
   for (;;) {
     int last = end && muster_deadline_passed(end), made;

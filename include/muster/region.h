@@ -85,7 +85,7 @@ typedef struct muster_region_options {
   muster_region_fill MUSTER_NULLABLE initialize;
   // Called when nobody else holds the region but readers that can't write, and while no one else can come to, so that
   // whatever an earlier, dead generation of users left can be put in order. NULL: nothing to be done. A process that is
-  // forked meanwhile has neither this mapping nor the lock.
+  // forked meanwhile has neither this mapping nor the lock, and can't return from here.
   muster_region_fill MUSTER_NULLABLE renew;
   void *MUSTER_NULLABLE context;
   muster_mismatch *MUSTER_NULLABLE mismatch;  // filled in at EPROTO
