@@ -100,6 +100,7 @@ int muster_barrier_attach(void *memory, size_t size, const muster_barrier_option
   // A group for fewer than the parties would have us look beyond its places.
   if (!status && muster_group_capacity(made->group) != parties) status = EBADMSG;
   if (!status && !options->observe) status = join(made);
+  if (status == EPROTO && options->mismatch) muster_group_compatible(made->group, options->mismatch);
   if (status) {
     if (made->group) muster_group_detach(made->group);
     free(made);

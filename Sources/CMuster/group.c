@@ -187,13 +187,23 @@ static void sit_down(muster_group *group, uint32_t index) {
   change_roster(group);
 }
 
+static int differ(muster_mismatch *mismatch, muster_mismatch_kind kind, uint64_t ours, uint64_t theirs) {
+  if (mismatch) *mismatch = (muster_mismatch){kind, ours, theirs};
+  return EPROTO;
+}
+
+int muster_group_compatible(const muster_group *group, muster_mismatch *mismatch) {
+  uint32_t abi = group->head->abi, our_abi = muster_liveness_abi();
+  if (abi != our_abi) return differ(mismatch, MUSTER_MISMATCH_LIBC, our_abi, abi);
+  uint64_t theirs = group->head->pid_namespace, ours = muster_pid_namespace();
+  if (theirs && ours && theirs != ours) return differ(mismatch, MUSTER_MISMATCH_NAMESPACE, ours, theirs);
+  return 0;
+}
+
 static int may_join(const muster_group *group) {
   if (muster_fork_inherited(&group->guard)) return EPERM;
   if (group->read_only) return EACCES;
-  if (group->member != GROUP_NOBODY) return EALREADY;
-  if (group->head->abi != muster_liveness_abi()) return EPROTO;
-  uint64_t theirs = group->head->pid_namespace, ours = muster_pid_namespace();
-  return theirs && ours && theirs != ours ? EPROTO : 0;
+  return group->member != GROUP_NOBODY ? EALREADY : muster_group_compatible(group, NULL);
 }
 
 // Whether somebody holds the lock of a place that is not his: to free it, or to look whether he may join in it.
@@ -214,6 +224,7 @@ static int join_once(muster_group *group, const group_seating *seating, uint32_t
       if (state == MUSTER_MEMBER_ALIVE || (spare_dead && state != MUSTER_MEMBER_FREE)) continue;
       if (!seating->accept(k, state, seating->context)) continue;
       int taken = take_place(group, k);
+      if (taken == ENOLCK || taken == ENOMEM) return taken;
       if (taken && taken != EOWNERDEAD) continue;
       state = was(place, taken);
       if ((spare_dead && state != MUSTER_MEMBER_FREE) || !seating->accept(k, state, seating->context)) {
@@ -324,6 +335,7 @@ int muster_group_free_dead(muster_group *group) {
     muster_member_state state = muster_group_life(group, k);
     if (state != MUSTER_MEMBER_DEAD && state != MUSTER_MEMBER_LEFT) continue;
     int taken = take_place(group, k);
+    if (taken == ENOLCK || taken == ENOMEM) return taken;
     if (taken && taken != EOWNERDEAD) continue;
     __atomic_store_n(&place->state, PLACE_FREE, __ATOMIC_RELEASE);
     muster_liveness_release(&place->lock);

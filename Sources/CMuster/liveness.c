@@ -46,16 +46,36 @@ static void note_list(void) {
 }
 #endif
 
+// How many of them this thread holds. A child has none.
+static _Thread_local uint32_t held;
+static _Thread_local fork_guard held_guard;
+
+static int may_take(void) {
+  if (!held_guard.word || muster_fork_inherited(&held_guard)) {
+    held = 0;
+    return muster_fork_guard(&held_guard);
+  }
+  return held < LIVENESS_MOST ? 0 : ENOLCK;
+}
+
 int muster_liveness_take(liveness_lock *lock) {
   forget_parents_locks();
-  int status = pthread_mutex_trylock(&lock->mutex);
+  int status = may_take();
+  if (status) return status;
+  status = pthread_mutex_trylock(&lock->mutex);
   // A death from here on leaves the word marked again, so nothing is lost between the two calls.
   if (status == EOWNERDEAD) pthread_mutex_consistent(&lock->mutex);
-  if (status == 0 || status == EOWNERDEAD) note_list();
+  if (status == 0 || status == EOWNERDEAD) {
+    held++;
+    note_list();
+  }
   return status;
 }
 
-int muster_liveness_release(liveness_lock *lock) { return pthread_mutex_unlock(&lock->mutex); }
+int muster_liveness_release(liveness_lock *lock) {
+  held--;
+  return pthread_mutex_unlock(&lock->mutex);
+}
 
 static uint32_t abi;
 

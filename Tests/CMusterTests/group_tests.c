@@ -165,6 +165,8 @@ static void *join_and_return(void *context) {
   return NULL;
 }
 
+enum { WAYS = 8, MAIN_THREAD_ENDS = WAYS };
+
 static void join_and_end(void *context) {
   stage *on = context;
   if (on->way == 5) {  // a thread ends, its process goes on
@@ -186,15 +188,15 @@ static void join_and_end(void *context) {
     case 4: execl("/bin/sleep", "sleep", "100", (char *)NULL); break;
     case 6: CHECK_STATUS(muster_group_close(group), 0); break;
     case 7: CHECK_STATUS(muster_group_leave(group), 0); break;
-    default: pthread_exit(NULL);
+    case MAIN_THREAD_ENDS: pthread_exit(NULL);
   }
 }
 
 // By whatever way a member ends: it is dead if it did not leave, at once, and all can see who it was.
-static void every_way_to_end(void) {
+static void end_by_ways(int from, int to) {
   stage *on = make_stage("end", 2);
   muster_group *group = open_group(on->name, 2);
-  for (on->way = 0; on->way < 9; on->way++) {
+  for (on->way = from; on->way < to; on->way++) {
     on->gate = 0;
     uint32_t before = muster_group_roster(group);
     pid_t pid = test_fork(join_and_end, on);
@@ -218,6 +220,16 @@ static void every_way_to_end(void) {
   }
   end_of(on->name, group);
 }
+
+static void every_way_to_end(void) { end_by_ways(0, WAYS); }
+
+// Not under the thread sanitizer, whose own thread keeps such a process for ever.
+#if !defined(__SANITIZE_THREAD__)
+static void a_main_thread_ends_before_its_process(void) { end_by_ways(MAIN_THREAD_ENDS, MAIN_THREAD_ENDS + 1); }
+#define MAIN_THREAD_TEST {"a_main_thread_ends_before_its_process", a_main_thread_ends_before_its_process, 0},
+#else
+#define MAIN_THREAD_TEST
+#endif
 
 static void join_and_be_killed(void *context) {
   stage *on = context;
@@ -448,8 +460,66 @@ static void renewed_when_all_are_gone(void) {
   end_of(on->name, group);
 }
 
+// Handles of groups in memory that all processes of a test share, all of them members on one thread.
+enum { LOCKS_OF_A_THREAD = 1024, GROUPS = LOCKS_OF_A_THREAD / 256 + 1, HANDLES = GROUPS * 256 };
+
+typedef struct many {
+  unsigned char *memory;
+  size_t size;
+  uint32_t gate;
+} many;
+
+static muster_group *attach_one(const many *on, uint32_t number) {
+  muster_group *group;
+  CHECK_STATUS(muster_group_attach(on->memory + number / 256 * on->size, on->size, &group), 0);
+  return group;
+}
+
+static void join_as_many_as_can_be_and_die(void *context) {
+  many *on = context;
+  muster_group *all[HANDLES];
+  uint32_t member;
+  for (uint32_t k = 0; k <= LOCKS_OF_A_THREAD; k++) {
+    all[k] = attach_one(on, k);
+    CHECK_STATUS(muster_group_join(all[k], &member), k < LOCKS_OF_A_THREAD ? 0 : ENOLCK);
+  }
+  CHECK_STATUS(muster_group_free_dead(all[0]), 0);
+  CHECK_STATUS(muster_group_leave(all[7]), 0);
+  CHECK_STATUS(muster_group_join(all[LOCKS_OF_A_THREAD], &member), 0);
+  if (test_result()) return;
+  gate_open(&on->gate, 1);
+  gate_wait(&on->gate, 2);
+  raise(SIGKILL);
+}
+
+static void join_and_leave(void *context) {
+  uint32_t member;
+  muster_group *group = attach_one(context, HANDLES - 1);
+  CHECK_STATUS(muster_group_join(group, &member), 0);
+  CHECK_STATUS(muster_group_close(group), 0);
+}
+
+// The kernel lets go of a bounded number of locks when a thread ends. Nobody may hold one that it would not come to.
+static void a_thread_holds_no_more_locks_than_the_kernel_releases(void) {
+  size_t size = muster_group_size(256);
+  many *on = shared_memory(sizeof *on);
+  *on = (many){.memory = shared_memory(GROUPS * size), .size = size};
+  for (int k = 0; k < GROUPS; k++) CHECK_STATUS(muster_group_init(on->memory + (size_t)k * size, size, 256), 0);
+  pid_t pid = test_fork(join_as_many_as_can_be_and_die, on);
+  gate_wait(&on->gate, 1);
+  muster_group *look[GROUPS];
+  for (uint32_t k = 0; k < GROUPS; k++) look[k] = attach_one(on, k * 256);
+  uint32_t member;
+  CHECK_STATUS(muster_group_join(look[GROUPS - 1], &member), 0);
+  test_join(test_fork(join_and_leave, on), 0);
+  gate_open(&on->gate, 2);
+  test_join(pid, SIGKILL);
+  for (uint32_t k = 0; k < GROUPS; k++) CHECK_EQUAL(count_in(look[k], MUSTER_MEMBER_ALIVE), k == GROUPS - 1);
+  for (uint32_t k = 0; k < GROUPS; k++) CHECK_STATUS(muster_group_close(look[k]), 0);
+}
+
 TEST_SUITE(group, {"join_leave_and_join_again", join_leave_and_join_again, 0}, {"every_capacity", every_capacity, 0},
-           {"another_capacity_is_refused", another_capacity_is_refused, 0}, {"every_way_to_end", every_way_to_end, 0},
+           {"another_capacity_is_refused", another_capacity_is_refused, 0}, {"every_way_to_end", every_way_to_end, 0}, MAIN_THREAD_TEST
            {"free_places_come_before_dead_ones", free_places_come_before_dead_ones, 0},
            {"a_crash_loop_never_fills_the_table", a_crash_loop_never_fills_the_table, 60},
            {"nothing_is_inherited_over_fork", nothing_is_inherited_over_fork, 0},
@@ -458,4 +528,5 @@ TEST_SUITE(group, {"join_leave_and_join_again", join_leave_and_join_again, 0}, {
            {"a_sleeper_is_woken_by_a_join_and_a_leave", a_sleeper_is_woken_by_a_join_and_a_leave, 0},
            {"waiting_by_numbers_and_deadlines", waiting_by_numbers_and_deadlines, 0},
            {"read_only_handles_ask", read_only_handles_ask, 0},
+           {"a_thread_holds_no_more_locks_than_the_kernel_releases", a_thread_holds_no_more_locks_than_the_kernel_releases, 0},
            {"renewed_when_all_are_gone", renewed_when_all_are_gone, 0});

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../../Sources/CMuster/internal/group_layout.h"
+#include "../../Sources/CMuster/internal/barrier_layout.h"
 #include "support.h"
 
 // The memory of a group in place, and the handle by which a test looks at it.
@@ -210,6 +210,10 @@ static void foreigners_look_and_wait(void) {
     else on->head->abi ^= 3u << 24;
     late = attach(on);
     CHECK_STATUS(muster_group_join(late, &member), EPROTO);
+    muster_mismatch differs = {0};
+    CHECK_STATUS(muster_group_compatible(late, &differs), EPROTO);
+    CHECK_EQUAL(differs.kind, i ? MUSTER_MISMATCH_NAMESPACE : MUSTER_MISMATCH_LIBC);
+    CHECK(differs.expected == (i ? space : abi) && differs.found == (i ? on->head->pid_namespace : on->head->abi));
     if (!i) CHECK_STATUS(muster_group_free_dead(late), EPROTO);
     CHECK_STATUS(muster_group_member(late, 1, &what), 0);
     CHECK_EQUAL(what.state, MUSTER_MEMBER_ALIVE);
@@ -229,7 +233,23 @@ static void foreigners_look_and_wait(void) {
   CHECK_STATUS(muster_group_close(on->look), 0);
 }
 
-TEST_SUITE(group_white,
+// Who can't take part in a barrier is told why by opening it.
+static void a_barrier_of_foreigners(void) {
+  size_t size = muster_barrier_size(2);
+  unsigned char *bytes = shared_memory(size);
+  CHECK_STATUS(muster_barrier_init(bytes, size, 2, 0), 0);
+  group_head *head = (group_head *)(void *)(bytes + sizeof(barrier_shared));
+  muster_mismatch differs = {0};
+  muster_barrier_options options = {.mismatch = &differs}, look = {.observe = 1};
+  muster_barrier *barrier;
+  head->abi ^= 3u << 24;
+  CHECK_STATUS(muster_barrier_attach(bytes, size, &options, &barrier), EPROTO);
+  CHECK_EQUAL(differs.kind, MUSTER_MISMATCH_LIBC);
+  CHECK_STATUS(muster_barrier_attach(bytes, size, &look, &barrier), 0);
+  CHECK_STATUS(muster_barrier_close(barrier), 0);
+}
+
+TEST_SUITE(group_white, {"a_barrier_of_foreigners", a_barrier_of_foreigners, 0},
            {"an_end_is_not_counted_for_the_next_in_the_place", an_end_is_not_counted_for_the_next_in_the_place, 60},
            {"the_watch_is_handed_over", the_watch_is_handed_over, 0},
            {"a_looker_sees_deaths_in_all_places", a_looker_sees_deaths_in_all_places, 0},

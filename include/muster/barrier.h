@@ -119,7 +119,8 @@ int muster_barrier_attach(void *MUSTER_NONNULL memory, size_t size,
 //   EOVERFLOW        all places are held by the living, or were dropped
 //   EOWNERDEAD       all that is left are places of the dead, and the policy is break: reset first
 //   ENOTRECOVERABLE  the same, and the barrier is broken already
-//   EPROTO           made with another libc or in another pid namespace
+//   EPROTO           made with another libc or in another pid namespace: *mismatch tells which
+//   ENOLCK           this thread is a member of 1,024 already (group.h)
 int muster_barrier_open(const char *MUSTER_NONNULL name, const muster_barrier_options *MUSTER_NONNULL options,
                         muster_barrier *MUSTER_NULLABLE *MUSTER_NONNULL barrier) MUSTER_MUST_CHECK;
 

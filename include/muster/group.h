@@ -93,8 +93,13 @@ int muster_group_open(const char *MUSTER_NONNULL name, const muster_group_option
 int muster_group_close(muster_group *MUSTER_NULLABLE group);
 
 // Joins in a free place, else in a dead or left one, for the calling thread. Returns 0 with the place in *member, EALREADY (this
-// handle has joined), EOVERFLOW (all places are held by the living), EPROTO (another libc or pid namespace), EPERM, EBADMSG.
+// handle has joined), EOVERFLOW (all places are held by the living), ENOLCK (this thread is a member of 1,024 already: the kernel
+// releases at most 2,048 locks when a thread ends), EPROTO (another libc or pid namespace), EACCES (read-only), ENOMEM, EPERM, EBADMSG.
 int muster_group_join(muster_group *MUSTER_NONNULL group, uint32_t *MUSTER_NONNULL member) MUSTER_MUST_CHECK;
+
+// Whether this process could join. Returns 0, or EPROTO: it was made with another libc or in another pid namespace; *mismatch tells
+// which, with both values.
+int muster_group_compatible(const muster_group *MUSTER_NONNULL group, muster_mismatch *MUSTER_NULLABLE mismatch);
 
 // Leaves: the place is LEFT. Returns 0, EINVAL (not joined), EBUSY (called on another thread than joined), EPERM. When the thread that
 // joined has ended, any thread may call it: the place is DEAD and stays so, and the handle can join anew.
@@ -111,7 +116,7 @@ int muster_group_member(const muster_group *MUSTER_NONNULL group, uint32_t index
 int muster_group_members(const muster_group *MUSTER_NONNULL group, muster_member_state state,
                          muster_member_set *MUSTER_NONNULL set) MUSTER_MUST_CHECK;
 
-// Frees the places of the dead and of those who left. Returns 0, EPROTO, EPERM.
+// Frees the places of the dead and of those who left. Returns 0, EPROTO, EACCES, ENOLCK, ENOMEM, EPERM.
 int muster_group_free_dead(muster_group *MUSTER_NONNULL group);
 
 // A number that changes with every join and leave, and with every death that somebody noticed. Wraps around.

@@ -22,7 +22,12 @@ _Static_assert(sizeof(liveness_lock) == 56, "a pthread_mutex_t leaves room for t
 
 int muster_liveness_init(liveness_lock *lock);
 
-// Takes the lock without waiting: 0; EOWNERDEAD when its last owner died (the lock is whole again and taken); EBUSY.
+// The kernel releases at most 2048 locks of a thread that ends (ROBUST_LIST_LIMIT in kernel/futex): who held more would seem to live
+// on. Half of them are left to the program's own robust mutexes.
+enum { LIVENESS_MOST = 1024 };
+
+// Takes the lock without waiting: 0; EOWNERDEAD when its last owner died (the lock is whole again and taken); EBUSY; ENOLCK when this
+// thread holds LIVENESS_MOST.
 int muster_liveness_take(liveness_lock *lock);
 int muster_liveness_release(liveness_lock *lock);
 
