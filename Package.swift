@@ -33,7 +33,7 @@ let package = Package(
       cSettings: [.define("_GNU_SOURCE")]),
     .executableTarget(
       name: "crash-sweep", dependencies: ["CMuster"], path: "Tests/CrashSweep",
-      cSettings: [.define("_GNU_SOURCE")]),
+      cSettings: [.define("_GNU_SOURCE"), .headerSearchPath("../../Sources/CMuster")]),
     .target(
       name: "Muster", dependencies: ["CMuster", .product(name: "SystemPackage", package: "swift-system")],
       swiftSettings: swiftSettings),
