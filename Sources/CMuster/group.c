@@ -78,13 +78,20 @@ static int fill(void *payload, size_t size, void *context) {
   return muster_group_init(payload, size, *(uint32_t *)context);
 }
 
+int muster_group_renew(void *memory, size_t size) {
+  if ((uintptr_t)memory % MUSTER_GROUP_ALIGNMENT) return EINVAL;
+  group_head *head = memory;
+  if (size < sizeof *head || head->magic != GROUP_MAGIC) return EBADMSG;
+  uint32_t capacity = head->capacity, abi = muster_liveness_abi();
+  if (muster_group_size(capacity) == 0 || muster_group_size(capacity) > size) return EBADMSG;
+  return abi ? lay(head, capacity, abi) : ENOTSUP;
+}
+
 // Nobody holds the region, so nobody sleeps and no lock has a living owner: all is laid anew, but for what this itself goes by.
 static int renew(void *payload, size_t size, void *context) {
   (void)context;
-  group_head *head = payload;
-  uint32_t capacity = head->capacity, abi = muster_liveness_abi();
-  if (head->magic != GROUP_MAGIC || muster_group_size(capacity) != size) return EBADMSG;
-  return abi ? lay(head, capacity, abi) : ENOTSUP;
+  if (muster_group_size(((group_head *)payload)->capacity) != size) return EBADMSG;
+  return muster_group_renew(payload, size);
 }
 
 uint32_t muster_group_region_flags(uint32_t flags) {

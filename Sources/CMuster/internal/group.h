@@ -78,6 +78,10 @@ int muster_group_note_end(muster_group *group, uint32_t index, uint32_t incarnat
 // Counts all ends that nobody has counted yet, which wakes those who watch. Whether there were any.
 int muster_group_note_ends(muster_group *group);
 
+// Lays anew, in place, a group that nobody has joined or sleeps at: all but what says that it is a group and of how many places, and who
+// attaches meanwhile to ask, or after a death in here, finds a group. Returns 0, EINVAL, EBADMSG, ENOTSUP.
+int muster_group_renew(void *memory, size_t size);
+
 // The flags with which a region is opened where the caller gave none of CREATE and ATTACH.
 uint32_t muster_group_region_flags(uint32_t flags);
 
