@@ -70,13 +70,13 @@ int muster_seqlock_set_label(void *memory, size_t size, uint32_t index, const ch
   return 0;
 }
 
-// A death in here leaves the head as it was, and the next to renew does all of it again.
+// A death in here leaves both heads as they were, so that readers attach all the same, and the next to renew does all of it again.
 int muster_seqlock_renew(void *memory, size_t size) {
   uint32_t words;
   int status = check(memory, size, &words);
   if (status) return status == EPROTO ? EBADMSG : status;
   seqlock_state *state = state_in(memory);
-  status = muster_group_init((seqlock_head *)memory + 1, seqlock_claim_size(), 1);
+  status = muster_group_renew((seqlock_head *)memory + 1, seqlock_claim_size());
   if (status) return status;
   __atomic_store_n(&state->waiting, 0u, __ATOMIC_RELAXED);
   // Processes leave `latest` at a whole copy wherever they die. A machine that stops doesn't: it may have kept the

@@ -382,6 +382,32 @@ static void open_check(void) {
   SWEEP_STATUS(muster_region_remove(sweep_name("seqlock"), 0), 0);
 }
 
+// ---- Renewed in place, as an opener does when all processes have ended, while others look: whoever attaches to read, meanwhile or after a
+// death in it, finds the last whole value.
+
+static int renew_operate(void) { return muster_seqlock_renew(sweep->arena, SWEEP_ARENA / 2); }
+
+static int reads_newly(int number) {
+  (void)number;
+  int32_t pid;
+  SWEEP_STATUS(muster_seqlock_attach_read_only(sweep->arena, SWEEP_ARENA / 2, &reader), 0);
+  SWEEP_EQUAL(read_whole(), BEGUN);
+  int status = muster_seqlock_writer_pid(reader, &pid);
+  SWEEP_CHECK(status == EOWNERDEAD || status == ENOENT);
+  return muster_seqlock_close(reader);
+}
+
+static void renew_meanwhile(void) { sweep_newcomer(reads_newly, 0); }
+
+static void renew_check(void) {
+  sweep_newcomer(reads_newly, 0);
+  if (sweep->returned) SWEEP_STATUS(sweep->result, 0);
+  if (sweep->injection == SWEEP_STALL) sweep_finish();
+  if (!sweep->returned) SWEEP_STATUS(renew_operate(), 0);
+  sweep_newcomer(reads_newly, 0);
+  check_successor(1);
+}
+
 SWEEP_SUITE(
     seqlock,
     {.name = "seqlock.write", .minimum = 50, .setup = write_setup, .prepare = claim_prepare, .operate = write_operate,
@@ -408,6 +434,8 @@ SWEEP_SUITE(
      .operate = wait_operate, .meanwhile = look, .finish = finish, .check = wait_death_check},
     {.name = "seqlock.wait-for-a-writer", .minimum = 100, .setup = wait_writer_setup, .prepare = prepare,
      .operate = wait_writer_operate, .meanwhile = look, .finish = finish, .check = wait_check},
+    {.name = "seqlock.renew", .minimum = 100, .setup = dead_setup, .operate = renew_operate,
+     .meanwhile = renew_meanwhile, .check = renew_check},
     {.name = "seqlock.open-creates", .minimum = 300, .setup = nothing, .operate = open_operate,
      .meanwhile = open_meanwhile, .finish = finish, .check = open_check},
     {.name = "seqlock.open-renews", .minimum = 300, .setup = dead_generation, .operate = open_operate,
