@@ -70,7 +70,8 @@ int muster_seqlock_set_label(void *memory, size_t size, uint32_t index, const ch
   return 0;
 }
 
-// A death in here leaves both heads as they were, so that readers attach all the same, and the next to renew does all of it again.
+// A death in here leaves both heads as they were, so that readers attach all the same, and the next to renew does all
+// of it again.
 int muster_seqlock_renew(void *memory, size_t size) {
   uint32_t words;
   int status = check(memory, size, &words);
@@ -188,51 +189,74 @@ int muster_seqlock_open(const char *name, const muster_seqlock_options *options,
 
 // ---- The claim
 
+// The lock word of the claim, but for the mark that somebody sleeps at it, which comes and goes without a change of who
+// has it.
+static uint32_t claim_word(const muster_seqlock *seqlock) {
+  uint32_t word = __atomic_load_n(muster_group_lock_word(seqlock->group, 0), __ATOMIC_ACQUIRE);
+  return word & (FUTEX_TID_MASK | FUTEX_OWNER_DIED);
+}
+
+// What is read of the claim at one moment.
+typedef struct claim_seen {
+  uint32_t word, owner, thread, state;
+  int32_t pid;
+  muster_member_state life;
+} claim_seen;
+
+// Whether it was all of one moment. Nobody comes and goes often enough to make it otherwise each of some times.
+static int see_claim(const muster_seqlock *seqlock, claim_seen *seen) {
+  const group_place *place = seqlock->group->places;
+  uint32_t incarnation = __atomic_load_n(&place->incarnation, __ATOMIC_ACQUIRE);
+  seen->word = claim_word(seqlock);
+  seen->life = muster_group_life(seqlock->group, 0);
+  seen->state = __atomic_load_n(&place->state, __ATOMIC_ACQUIRE);
+  // In this order: a claimant stores them in the other one.
+  seen->thread = __atomic_load_n(&place->thread, __ATOMIC_ACQUIRE);
+  seen->pid = __atomic_load_n(&place->pid, __ATOMIC_ACQUIRE);
+  seen->owner = __atomic_load_n(&seqlock->state->owner, __ATOMIC_ACQUIRE);
+  return claim_word(seqlock) == seen->word &&
+         __atomic_load_n(&place->incarnation, __ATOMIC_ACQUIRE) == incarnation;
+}
+
 int muster_seqlock_life(const muster_seqlock *seqlock, int32_t *pid) {
-  muster_member before = {0}, after = {0};
-  // A claimant that comes between the looks at the place and at the owner makes them not fit together; nobody comes and
-  // goes often enough to make it so each time.
-  for (int turn = 0; turn < 16; turn++) {
-    int status = muster_group_member(seqlock->group, 0, &before);
-    if (status) return status;
-    *pid = before.pid;
-    if (before.state == MUSTER_MEMBER_ALIVE) return 0;
-    uint32_t owner = __atomic_load_n(&seqlock->state->owner, __ATOMIC_ACQUIRE);
-    status = muster_group_member(seqlock->group, 0, &after);
-    if (status) return status;
-    if (after.state == MUSTER_MEMBER_ALIVE || after.incarnation != before.incarnation) continue;
-    if (owner) *pid = (int32_t)owner;
-    return owner || after.state == MUSTER_MEMBER_DEAD ? EOWNERDEAD : ENOENT;
+  *pid = 0;
+  if (muster_fork_inherited(&seqlock->guard)) return EPERM;
+  claim_seen seen;
+  int turns = 16;
+  while (!see_claim(seqlock, &seen))
+    if (!--turns) return 0;
+  switch (seen.life) {
+    case MUSTER_MEMBER_ALIVE:
+      // Who has the lock and is not the thread that is noted is just claiming: what is noted is of the one before.
+      if (seen.thread == muster_liveness_owner(seen.word)) *pid = seen.pid;
+      return 0;
+    case MUSTER_MEMBER_DEAD:
+      // One who died before he had sat down in the place of one who left is known by nothing.
+      if (!muster_liveness_died(seen.word)) *pid = seen.owner ? (int32_t)seen.owner : seen.pid;
+      else if (seen.state == PLACE_JOINED) *pid = seen.pid;
+      return EOWNERDEAD;
+    default:
+      *pid = (int32_t)seen.owner;
+      return seen.owner ? EOWNERDEAD : ENOENT;
   }
-  return 0;
 }
 
 int muster_seqlock_writer_pid(const muster_seqlock *seqlock, int32_t *pid) {
-  *pid = 0;
-  int status = muster_seqlock_life(seqlock, pid);
-  if (status && status != EOWNERDEAD) *pid = 0;
-  return status;
+  return muster_seqlock_life(seqlock, pid);
 }
 
-// Whether the thread that claimed by this handle has ended, so that the place is no longer its.
+// Whether the thread that claimed by this handle has ended. Told by the lock word alone, which libc and the kernel
+// vouch for.
 static int claim_was_lost(const muster_seqlock *seqlock) {
-  muster_member place;
-  if (muster_group_member(seqlock->group, 0, &place)) return 0;
-  return place.state != MUSTER_MEMBER_ALIVE || place.thread != seqlock->thread;
+  uint32_t word = claim_word(seqlock);
+  return muster_liveness_died(word) || muster_liveness_owner(word) != seqlock->thread;
 }
 
-// Forgets a claim whose thread has ended: its lock is on no list any more. The group's handle believes that it is still
-// joined, so it gets another one.
+// Forgets a claim whose thread has ended: its lock is on no list any more, and the group's handle can join anew.
 static int forget_lost_claim(muster_seqlock *seqlock) {
   seqlock->writer.token = NOT_CLAIMED;
   seqlock->claimed = 0;
-  muster_group *fresh;
-  void *memory = (unsigned char *)seqlock->state - seqlock_claim_size();
-  int status = muster_group_attach(memory, seqlock_claim_size(), &fresh);
-  if (status) return status;
-  (void)muster_group_close(seqlock->group);
-  seqlock->group = fresh;
-  return 0;
+  return muster_group_leave(seqlock->group);
 }
 
 // Reads the newest value into the writer's own copy. Nobody writes now, so anything but one whole value is corrupt.
@@ -288,11 +312,12 @@ int muster_seqlock_claim(muster_seqlock *seqlock, muster_seqlock_claimant *found
 int muster_seqlock_release(muster_seqlock *seqlock) {
   if (muster_fork_inherited(&seqlock->guard)) return EPERM;
   if (!seqlock->claimed) return EINVAL;
-  if (this_thread() != seqlock->thread) {
-    if (!claim_was_lost(seqlock)) return EBUSY;
+  // Before anything else: `owner` may be a successor's by now.
+  if (claim_was_lost(seqlock)) {
     int status = forget_lost_claim(seqlock);
     return status ? status : EINVAL;
   }
+  if (this_thread() != seqlock->thread) return EBUSY;
   seqlock->writer.token = NOT_CLAIMED;
   seqlock->claimed = 0;
   // Before the place is left: after that another may have stored its own.

@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "internal/futex.h"
+#include "internal/group.h"
 #include "internal/seqlock.h"
 
 #if defined(__has_feature)
@@ -72,17 +73,26 @@ static uint64_t newest(const muster_seqlock *seqlock) {
   return __atomic_load_n(seqlock->reader.latest, __ATOMIC_SEQ_CST);
 }
 
+// Whether there is something newer than `seen`. The kernel may have woken this sleeper, and no other, for the death of
+// a writer that had not yet woken those who waited for this very write. It won't look at the claim again, so it is here
+// that it wakes the others.
+static int has_changed(muster_seqlock *seqlock, uint64_t seen, uint64_t *sequence) {
+  if ((*sequence = newest(seqlock)) == seen) return 0;
+  if (!seqlock->read_only) muster_group_note_ends(seqlock->group);
+  return 1;
+}
+
 static int poll_change(muster_seqlock *seqlock, uint64_t seen, int64_t slice, uint64_t *sequence,
                        muster_wait_set *set) {
   if (muster_fork_inherited(&seqlock->guard)) return EPERM;
   for (int turn = 0; turn < TURNS; turn++) {
-    if ((*sequence = newest(seqlock)) != seen) return 0;
+    if (has_changed(seqlock, seen, sequence)) return 0;
     if (!seqlock->read_only) __atomic_store_n(&seqlock->state->waiting, 1u, __ATOMIC_SEQ_CST);
     uint32_t roster = muster_group_roster(seqlock->group);
     int32_t pid;
     int life = muster_seqlock_life(seqlock, &pid);
     // After the look at the claim: a writer may have written last, then died.
-    if ((*sequence = newest(seqlock)) != seen) return 0;
+    if (has_changed(seqlock, seen, sequence)) return 0;
     if (life && life != ENOENT && life != EOWNERDEAD) return life;
     // Before the return at a death: the kernel has woken one sleeper, and it is in this poll that it wakes the others.
     int status = seqlock->read_only ? 0 : muster_group_poll(seqlock->group, roster, set);

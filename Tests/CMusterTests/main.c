@@ -27,7 +27,7 @@ extern const test_suite group_suite, group_white_suite, group_watch_suite, group
 extern const test_suite wait_suite;
 extern const test_suite region_suite, region_file_suite, region_hostile_suite, region_race_suite;
 extern const test_suite region_fault_suite, posix_barrier_suite;
-extern const test_suite seqlock_suite, seqlock_death_suite, seqlock_hostile_suite;
+extern const test_suite seqlock_suite, seqlock_claim_suite, seqlock_death_suite, seqlock_hostile_suite;
 
 static const test_suite *const suites[] = {
     &status_suite,      &region_suite,      &region_file_suite,   &region_hostile_suite, &region_race_suite,
@@ -35,6 +35,7 @@ static const test_suite *const suites[] = {
     &alive_suite,       &alive_wait_suite,  &alive_fault_suite,   &alive_step_suite,     &barrier_suite,
     &barrier_death_suite, &barrier_hostile_suite, &seqlock_suite, &seqlock_death_suite,  &seqlock_hostile_suite,
     &region_fault_suite, &posix_barrier_suite,
+    &seqlock_claim_suite,
 };
 
 enum { SKIPPED = 77, NAMES = 16 };

@@ -8,13 +8,16 @@
 #include "muster/seqlock.h"
 #include "sweep.h"
 
-enum { WORDS = 6, BEGUN = 3 };  // writes before the operation
+enum { WORDS = 6, BEGUN = 3, SLEEPERS = 2 };  // words, writes before the operation, and who waits for the next
 
 // Beside the seqlock, what the processes of a case tell each other.
 typedef struct notes {
   uint32_t ready;
-  int32_t status;
   uint64_t sequence;
+  struct {
+    int32_t status;
+    uint64_t sequence;
+  } slept[SLEEPERS];
   uint64_t words[WORDS];
 } notes;
 
@@ -100,25 +103,26 @@ static void check_successor(int died) {
   read_whole();
 }
 
-// ---- Writing, while another sleeps until something changes.
+// ---- Writing, while others sleep until something changes. The kernel wakes one of them when the writer dies, so that
+// one wakes the other.
+
+static pid_t sleepers[SLEEPERS];
 
 static int waits_for_change(int number) {
-  (void)number;
   muster_seqlock *seqlock = attach();
-  __atomic_store_n(&note()->ready, 1, __ATOMIC_RELEASE);
-  note()->status = muster_seqlock_wait(seqlock, BEGUN, sweep_deadline(), &note()->sequence);
+  __atomic_fetch_add(&note()->ready, 1, __ATOMIC_RELEASE);
+  note()->slept[number].status =
+      muster_seqlock_wait(seqlock, BEGUN, sweep_deadline(), &note()->slept[number].sequence);
   return 0;
-}
-
-static void sleep_one(void) {
-  while (!__atomic_load_n(&note()->ready, __ATOMIC_ACQUIRE)) sweep_pause(50000);
-  sweep_settle(partner);
 }
 
 static void write_setup(void) {
   lay();
-  partner = sweep_peer(waits_for_change, 0);
-  sleep_one();
+  for (int k = 0; k < SLEEPERS; k++) {
+    sleepers[k] = sweep_peer(waits_for_change, k);
+    while (__atomic_load_n(&note()->ready, __ATOMIC_ACQUIRE) <= (uint32_t)k) sweep_pause(50000);
+    sweep_settle(sleepers[k]);
+  }
 }
 
 static void prepare(void) { mine = attach(); }
@@ -152,10 +156,12 @@ static void write_check(void) {
     SWEEP_STATUS(sweep->result, 0);
     SWEEP_EQUAL(sequence, BEGUN + 1);
   }
-  // The sleeper learns of the write, or of the death of who was to write.
-  SWEEP_STATUS(sweep_reap(partner), 0);
-  SWEEP_STATUS(note()->status, sequence == BEGUN ? EOWNERDEAD : 0);
-  SWEEP_EQUAL(note()->sequence, sequence);
+  // The sleepers learn of the write, or of the death of who was to write.
+  for (int k = 0; k < SLEEPERS; k++) {
+    SWEEP_STATUS(sweep_reap(sleepers[k]), 0);
+    SWEEP_STATUS(note()->slept[k].status, sequence == BEGUN ? EOWNERDEAD : 0);
+    SWEEP_EQUAL(note()->slept[k].sequence, sequence);
+  }
   if (sweep->injection == SWEEP_STALL) sweep_finish();
   check_successor(sweep->injection == SWEEP_CRASH);
 }
@@ -382,8 +388,8 @@ static void open_check(void) {
   SWEEP_STATUS(muster_region_remove(sweep_name("seqlock"), 0), 0);
 }
 
-// ---- Renewed in place, as an opener does when all processes have ended, while others look: whoever attaches to read, meanwhile or after a
-// death in it, finds the last whole value.
+// ---- Renewed in place, as an opener does when all processes have ended, while others look: whoever attaches to read,
+// meanwhile or after a death in it, finds the last whole value.
 
 static int renew_operate(void) { return muster_seqlock_renew(sweep->arena, SWEEP_ARENA / 2); }
 

@@ -38,6 +38,11 @@
 // A claim belongs to the thread that took it; other threads of the process may write by the handle, one at a time,
 // while that thread lives.
 //
+// Threads. By one handle any number of threads may read, ask (sequence, words, label, find, writer_pid) and wait or
+// poll at the same time. To claim, to release and to write is for one at a time, while others read and ask: they may
+// not wait or poll by this handle while it is claimed or released (each may have a handle of its own). Nothing may run
+// at the same time as close.
+//
 // Limits. 1 to 4096 words. A reader that is passed MUSTER_SEQLOCK_ATTEMPTS times in a row gives up with EAGAIN: a few
 // dozen words don't come near it, thousands that are written without pause may. Sequences are 64 bits and don't wrap.
 // After the machine itself stopped (power), a file has the words of the last muster_region_sync or of later ones, and
@@ -88,13 +93,13 @@ typedef struct muster_seqlock_options {
 // What a claimant found.
 typedef struct muster_seqlock_claimant {
   uint64_t sequence;  // of the newest whole value
-  int32_t pid;        // at EBUSY the holder; when `died`, who died; else 0
+  int32_t pid;        // at EBUSY the holder, 0 while it is just claiming; when `died`, who died; else 0
   int32_t died;       // 1: the writer before ended without releasing its claim
 } muster_seqlock_claimant;
 
 // In place: the bytes that a seqlock of `words` takes (0 for a number that can't be), and how to lay one into memory
 // that no one uses as a seqlock: all words 0, sequence 0, no labels. Returns 0, EINVAL (words, alignment, too few
-// bytes).
+// bytes), ENOTSUP (no robust mutexes here).
 size_t muster_seqlock_size(uint32_t words);
 int muster_seqlock_init(void *MUSTER_NONNULL memory, size_t size, uint32_t words) MUSTER_MUST_CHECK;
 
@@ -102,19 +107,21 @@ int muster_seqlock_init(void *MUSTER_NONNULL memory, size_t size, uint32_t words
 int muster_seqlock_set_label(void *MUSTER_NONNULL memory, size_t size, uint32_t index,
                              const char *MUSTER_NONNULL label);
 
-// In place: after a restart of the machine, or of all processes, before any process attaches to memory that was kept in
-// a file: a fresh claim, the words as they were. Opening by name does this. Returns 0, EINVAL, EBADMSG.
+// In place: after a restart of the machine, or of all processes, before any process attaches with write permission to
+// memory that was kept in a file: a fresh claim, the words as they were. Read-only handles may be there meanwhile.
+// Opening by name does this. Returns 0, EINVAL, EBADMSG, ENOTSUP.
 int muster_seqlock_renew(void *MUSTER_NONNULL memory, size_t size) MUSTER_MUST_CHECK;
 
 // In place: a handle for the seqlock at `memory`, which must stay mapped until close, and writable for the first form.
-// The second form stores nothing there, ever; it can't claim. Returns 0, EINVAL, ENOMEM, EBADMSG, EPROTO (version).
+// The second form stores nothing there, ever; it can't claim. Returns 0, EINVAL, ENOMEM, EBADMSG, EPROTO (version),
+// ENOTSUP.
 int muster_seqlock_attach(void *MUSTER_NONNULL memory, size_t size,
                           muster_seqlock *MUSTER_NULLABLE *MUSTER_NONNULL seqlock) MUSTER_MUST_CHECK;
 int muster_seqlock_attach_read_only(const void *MUSTER_NONNULL memory, size_t size,
                                     muster_seqlock *MUSTER_NULLABLE *MUSTER_NONNULL seqlock) MUSTER_MUST_CHECK;
 
-// By name: creates or attaches, as the flags say. Returns 0, EINVAL (words, labels), and what muster_region_open
-// returns.
+// By name: creates or attaches, as the flags say. Returns 0, EINVAL (words, labels), ENOTSUP, and what
+// muster_region_open returns: EBUSY there is no writer, but somebody who is removing or renewing the region.
 int muster_seqlock_open(const char *MUSTER_NONNULL name, const muster_seqlock_options *MUSTER_NONNULL options,
                         muster_seqlock *MUSTER_NULLABLE *MUSTER_NONNULL seqlock) MUSTER_MUST_CHECK;
 
@@ -140,7 +147,8 @@ uint64_t muster_seqlock_sequence(const muster_seqlock *MUSTER_NONNULL seqlock) M
 
 // Becomes the writer, on the calling thread, until that thread ends or releases.
 //
-// Returns 0; a predecessor that died is told in found->died, not as an error.
+// It waits for nobody, except, for a second at most, for one who was stopped while claiming or releasing. Returns 0; a
+// predecessor that died is told in found->died, not as an error.
 //   EBUSY    a living writer has the claim: found->pid
 //   EALREADY this handle has it
 //   EPROTO   made with another libc or in another pid namespace
@@ -151,11 +159,12 @@ uint64_t muster_seqlock_sequence(const muster_seqlock *MUSTER_NONNULL seqlock) M
 int muster_seqlock_claim(muster_seqlock *MUSTER_NONNULL seqlock,
                          muster_seqlock_claimant *MUSTER_NULLABLE found) MUSTER_MUST_CHECK;
 
-// Gives the claim back. Returns 0, EINVAL (not claimed), EBUSY (claimed on another thread, which lives), EPERM.
+// Gives the claim back. Returns 0, EINVAL (not claimed, or the thread that claimed has ended: the handle may claim
+// anew), EBUSY (claimed on another thread, which lives), EPERM.
 int muster_seqlock_release(muster_seqlock *MUSTER_NONNULL seqlock);
 
 // The living writer's process: 0 and its pid, or EOWNERDEAD and the pid of one that died, or ENOENT: nobody has the
-// claim.
+// claim; or EPERM. The pid is 0 where it is not known: of one who is just claiming, or died in that.
 int muster_seqlock_writer_pid(const muster_seqlock *MUSTER_NONNULL seqlock,
                               int32_t *MUSTER_NONNULL pid) MUSTER_MUST_CHECK;
 
