@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "internal/group.h"
+#include "internal/region_layout.h"
 #include "internal/seqlock.h"
 
 // Other than any number that a process gives itself: those are odd, or 0 in a child that has none yet.
@@ -356,6 +357,12 @@ int muster_seqlock_find(const muster_seqlock *seqlock, const char *label, uint32
     return 0;
   }
   return ENOENT;
+}
+
+uint64_t muster_seqlock_layout(const muster_seqlock *seqlock) {
+  if (!seqlock->region) return 0;
+  const unsigned char *payload = muster_region_payload(seqlock->region);
+  return ((const region_header *)(const void *)(payload - MUSTER_REGION_HEADER_SIZE))->layout;
 }
 
 muster_region *muster_seqlock_region(const muster_seqlock *seqlock) { return seqlock->region; }

@@ -161,6 +161,7 @@ static void tells_what_differs(void) {
   layout.layout = 0;
   CHECK_STATUS(muster_seqlock_open(name, &layout, &other), 0);
   CHECK_EQUAL(muster_seqlock_words(other), 5);
+  CHECK(muster_seqlock_layout(other) == 77 && muster_seqlock_layout(counters) == 77);
   CHECK_STATUS(muster_seqlock_close(other), 0);
   CHECK_STATUS(muster_seqlock_close(counters), 0);
   CHECK_STATUS(muster_region_remove(name, 0), 0);

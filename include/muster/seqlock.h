@@ -210,6 +210,9 @@ int muster_seqlock_label(const muster_seqlock *MUSTER_NONNULL seqlock, uint32_t 
 int muster_seqlock_find(const muster_seqlock *MUSTER_NONNULL seqlock, const char *MUSTER_NONNULL label,
                         uint32_t *MUSTER_NONNULL index) MUSTER_MUST_CHECK;
 
+// What the words mean, as a number of whoever created it: `layout` of the options then. 0 for one attached in place.
+uint64_t muster_seqlock_layout(const muster_seqlock *MUSTER_NONNULL seqlock);
+
 // The region of a seqlock that was opened by name; NULL for one attached in place. It belongs to the handle.
 muster_region *MUSTER_NULLABLE muster_seqlock_region(const muster_seqlock *MUSTER_NONNULL seqlock);
 
