@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "internal/alive_events.h"
+#include "internal/alive_stop.h"
 #include "internal/boot.h"
 
 // In nanoseconds. The steps are for what follows an event by some microseconds: the kernel reports the close of a dying
@@ -31,6 +32,8 @@ typedef struct watcher {
   int owner;     // pidfd of the process that the file names, or -1
   int32_t pid;   // and which process that is, also when it is gone or couldn't be opened
   uint64_t start;
+  int stop;      // readable when the wait is to end, or -1
+  int stopped;   // it was
   int64_t pause; // how long to sleep next
 } watcher;
 
@@ -104,18 +107,25 @@ static int read_events(watcher *w, const char *base) {
   return concerned;
 }
 
-// Sleeps until an event that may concern the file, the owner's death, or `until`. Returns whether it was one of the
-// first two.
+static struct timespec rest_until(muster_deadline until) {
+  int64_t rest = until - muster_clock_now();
+  if (rest < 0) rest = 0;
+  return (struct timespec){.tv_sec = (time_t)(rest / 1000000000), .tv_nsec = (long)(rest % 1000000000)};
+}
+
+// Sleeps until an event that may concern the file, the owner's death, the stop, or `until`. Returns whether it was one
+// of the first three.
 static int sleep_until(watcher *w, const char *base, muster_deadline until) {
   // One that has taken no watch has nothing to tell.
   int events = w->folder >= 0 || w->file >= 0 ? w->events : -1;
   for (;;) {
-    struct pollfd polled[2] = {{.fd = events, .events = POLLIN}, {.fd = w->owner, .events = POLLIN}};
-    int64_t rest = until - muster_clock_now();
-    if (rest < 0) rest = 0;
-    struct timespec timeout = {.tv_sec = (time_t)(rest / 1000000000), .tv_nsec = (long)(rest % 1000000000)};
-    int got = ppoll(polled, 2, &timeout, NULL);
+    struct pollfd polled[] = {{.fd = events, .events = POLLIN},
+                              {.fd = w->owner, .events = POLLIN},
+                              {.fd = w->stop, .events = POLLIN}};
+    struct timespec timeout = rest_until(until);
+    int got = ppoll(polled, 3, &timeout, NULL);
     if (got < 0 && errno != EINTR) muster_alive_sleep(muster_deadline_after(UNWATCHED));
+    if (got > 0 && polled[2].revents) return w->stopped = 1;
     if (got > 0 && polled[1].revents) {
       // It stays readable for ever; a lock that is held nevertheless is somebody else's business and comes with events
       // of the file.
@@ -133,7 +143,9 @@ static int sleep_until(watcher *w, const char *base, muster_deadline until) {
 static void pause_without_events(watcher *w, muster_deadline deadline) {
   w->pause = w->pause > UNWATCHED ? FIRST_STEP : w->pause * 2 > UNWATCHED ? UNWATCHED : w->pause * 2;
   muster_deadline until = muster_deadline_after(w->pause);
-  muster_alive_sleep(until < deadline ? until : deadline);
+  struct pollfd polled = {.fd = w->stop, .events = POLLIN};
+  struct timespec timeout = rest_until(until < deadline ? until : deadline);
+  w->stopped = ppoll(&polled, 1, &timeout, NULL) > 0;
 }
 
 static void pause_for(watcher *w, const alive_path *path, int watched, muster_deadline deadline) {
@@ -152,13 +164,14 @@ int muster_alive_wait_until(const alive_path *path, muster_deadline deadline, al
   int status = check(path, context, found);
   alive_events spare;
   watcher w = {.events = -1, .folder = -1, .file = -1, .owner = -1, .pause = QUIET};
+  w.stop = muster_alive_stop_descriptor();
   while (status == EAGAIN) {
-    int last = muster_deadline_passed(deadline);
+    int last = w.stopped || muster_deadline_passed(deadline);
     // Watch, then look: what happens after the look is told, what happened before is seen.
     int watched = last || watch_path(&w, path, &spare);
     status = check(path, context, found);
     if (status != EAGAIN) break;
-    if (last) status = ETIMEDOUT;
+    if (last) status = w.stopped ? ECANCELED : ETIMEDOUT;
     else if (found->kind == MUSTER_ALIVE_HELD && !found->pid) pause_without_events(&w, deadline);
     else watch_owner(&w, found), pause_for(&w, path, watched, deadline);
   }

@@ -113,6 +113,17 @@ int muster_alive_wait(const char *MUSTER_NONNULL path, muster_deadline deadline,
 int muster_alive_wait_death(const char *MUSTER_NONNULL path, muster_deadline deadline,
                             muster_alive_found *MUSTER_NULLABLE found) MUSTER_MUST_CHECK;
 
+// A way out for another thread, as a task's cancellation needs it: the waits of a thread (acquire, wait, wait_death)
+// that heeds a stop end with ECANCELED once it was set, unless what they wait for has happened by then. It stays set.
+//
+// make returns 0, ENOMEM, EMFILE or ENFILE. set may be called by any thread. heed is for the calling thread, and its
+// waits that begin from then on; NULL: none. The stop is freed when no wait heeds it any more.
+typedef struct muster_alive_stop muster_alive_stop;
+int muster_alive_stop_make(muster_alive_stop *MUSTER_NULLABLE *MUSTER_NONNULL stop) MUSTER_MUST_CHECK;
+void muster_alive_stop_set(const muster_alive_stop *MUSTER_NONNULL stop);
+void muster_alive_stop_heed(const muster_alive_stop *MUSTER_NULLABLE stop);
+void muster_alive_stop_free(muster_alive_stop *MUSTER_NULLABLE stop);
+
 MUSTER_END_DECLS
 
 #endif
