@@ -73,7 +73,7 @@ public final class Alive: Sendable {
   /// Acquires the Alive file, waiting for its present owner to end. The task waits, no thread of the cooperative pool
   /// does.
   ///
-  /// A cancellation is seen within 50 ms. If the file was acquired by then it is returned all the same.
+  /// A cancellation ends it at once. If the file was acquired by then it is returned all the same.
   ///
   /// - Parameters: as of ``init(_:permissions:onUnexpectedShutdown:)``; `deadline`: how long to wait, `nil`: for ever.
   /// - Throws: ``AliveError``: `timedOut` with the holder, `cancelled`, and as `init`.
@@ -81,20 +81,18 @@ public final class Alive: Sendable {
     _ path: FilePath, permissions: FilePermissions = Alive.usualPermissions, until deadline: ContinuousClock.Instant?
   ) async throws(AliveError) -> Alive {
     let outcome = Box<Result<Alive, AliveError>>()
-    let end = await OwnThread.wait(until: Deadline(deadline)) { step in
+    let deadline = max(1, Deadline(deadline))
+    let end = try await ownThread(acquiring, path) {
       do throws(AliveError) {
-        outcome.value = .success(try Alive(acquiring: path, permissions, deadline: max(1, step)))
+        outcome.value = .success(try Alive(acquiring: path, permissions, deadline: deadline))
         return 0
       } catch {
         outcome.value = .failure(error)
-        return error.code == .timedOut ? ETIMEDOUT : 0
+        return error.errno?.rawValue ?? 0
       }
     }
-    switch end {
-    case .cancelled: throw AliveError(acquiring, path, code: .cancelled)
-    case .noThread(let status): throw AliveError(acquiring, path, status: status)
-    case .status: return try outcome.value!.get()
-    }
+    if case .cancelled = end { throw AliveError(acquiring, path, code: .cancelled) }
+    return try outcome.value!.get()
   }
 
   private static let acquiring = "acquire the Alive file"
@@ -151,7 +149,10 @@ public final class Alive: Sendable {
       (object) throws(AliveError) in muster_alive_current(object)
     }
     if status == ESTALE { return false }
-    guard status == 0 else { throw AliveError(operation, path, status: status) }
+    guard status == 0 else {
+      let isInherited = status == EPERM && handle.isInherited
+      throw AliveError(operation, path, status: status, code: isInherited ? .inherited : nil)
+    }
     return true
   }
 }

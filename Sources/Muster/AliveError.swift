@@ -30,6 +30,8 @@ public struct AliveError: Error, Hashable, Sendable, CustomStringConvertible {
     public static let replaced = Code(name: "replaced")
     /// The task was cancelled while it waited.
     public static let cancelled = Code(name: "cancelled")
+    /// The object was inherited over fork (`EPERM`): the file is the parent's.
+    public static let inherited = Code(name: "inherited")
     /// The file was released, or abandoned, before.
     public static let closed = Code(name: "closed")
     /// Something else that the system said: see ``AliveError/errno``.
@@ -49,8 +51,10 @@ public struct AliveError: Error, Hashable, Sendable, CustomStringConvertible {
   public let holder: AliveOwner?
   private let failure: Failure
 
-  init(_ operation: String, _ path: FilePath, status: Int32, found: muster_alive_found? = nil) {
-    self.code = Self.code(status)
+  init(
+    _ operation: String, _ path: FilePath, status: Int32, code: Code? = nil, found: muster_alive_found? = nil
+  ) {
+    self.code = code ?? Self.code(status)
     self.path = path
     self.holder = found.flatMap { $0.kind == .MUSTER_ALIVE_HELD ? AliveOwner($0) : nil }
     self.failure = Failure(operation: operation, subject: path.string, status: status)
@@ -88,6 +92,7 @@ public struct AliveError: Error, Hashable, Sendable, CustomStringConvertible {
     case .noFolder: failure.sentence(because: "its folder does not exist", advice: "Create it first")
     case .replaced: failure.sentence(because: "somebody removed or replaced it")
     case .cancelled: failure.sentence(because: "the task was cancelled")
+    case .inherited: failure.sentence(because: Failure.inherited)
     case .closed: failure.sentence(because: "it was released before")
     default: failure.sentence()
     }

@@ -38,8 +38,7 @@ extension Alive {
     return AliveOwner(found)
   }
 
-  /// Waits until somebody holds the file. The task waits, no thread of the cooperative pool does; it notices a
-  /// cancellation within 50 ms.
+  /// Waits until somebody holds the file. The task waits, no thread of the cooperative pool does.
   ///
   /// - Parameter deadline: how long to wait, `nil`: for ever.
   /// - Returns: the holder, where the file tells.
@@ -67,8 +66,7 @@ extension Alive {
     return AliveFound(found)
   }
 
-  /// Waits until nobody holds the file. The task waits, no thread of the cooperative pool does; it notices a
-  /// cancellation within 50 ms.
+  /// Waits until nobody holds the file. The task waits, no thread of the cooperative pool does.
   ///
   /// - Parameter deadline: how long to wait, `nil`: for ever.
   /// - Returns: how the owner ended: `nothing` (cleanly, or there never was one), `crash` or `reboot`.
@@ -90,17 +88,32 @@ extension Alive {
     _ operation: String, _ path: FilePath, _ deadline: ContinuousClock.Instant?, _ core: @escaping Core
   ) async throws(AliveError) -> muster_alive_found {
     let found = Box<muster_alive_found>()
-    let end = await OwnThread.wait(until: Deadline(deadline)) { step in
+    let deadline = Deadline(deadline)
+    let end = try await ownThread(operation, path) {
       var seen = muster_alive_found()
-      let status = path.withPlatformString { core($0, step, &seen) }
+      let status = path.withPlatformString { core($0, deadline, &seen) }
       found.value = seen
       return status
     }
     switch end {
-    case .cancelled: throw AliveError(operation, path, code: .cancelled)
-    case .noThread(let status): throw AliveError(operation, path, status: status)
     case .status(0): return found.value!
     case .status(let status): throw AliveError(operation, path, status: status, found: found.value)
+    default: throw AliveError(operation, path, code: .cancelled)
     }
+  }
+
+  /// A wait on a thread of its own, which the task's cancellation ends: with a status, or as cancelled.
+  static func ownThread(
+    _ operation: String, _ path: FilePath, _ body: @escaping @Sendable () -> Int32
+  ) async throws(AliveError) -> WaitEnd {
+    let stop: AliveStop
+    do throws(CoreFailure) {
+      stop = try AliveStop()
+    } catch {
+      throw AliveError(operation, path, status: error.status, code: .system)
+    }
+    let end = await OwnThread.wait(stop: { stop.set() }) { stop.whileHeeded(body) }
+    if case .noThread(let status) = end { throw AliveError(operation, path, status: status, code: .system) }
+    return end
   }
 }

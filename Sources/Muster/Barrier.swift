@@ -38,6 +38,7 @@ public final class Barrier: Sendable {
   /// This object's place, from 0; `nil` for an observer.
   public let member: Int?
   let handle: Handle
+  let membership: Membership
   private let action: Action?
 
   /// The action, and what it threw.
@@ -72,6 +73,10 @@ public final class Barrier: Sendable {
   ///   - permissions: of a barrier that is created, whatever the umask.
   ///   - action: run, if this member is the last to arrive, before anyone is released, on the thread that arrives or
   ///     on one of Muster's. If it throws, the barrier breaks; if the process dies in it too.
+  ///
+  /// It waits for nobody, except for a second at most for a process that was stopped while removing the region or while
+  /// joining in the last free place.
+  ///
   /// - Throws: ``BarrierError``: `full`; `memberDied` or `broken` when all that is left are places of the dead, and
   ///   the policy is to break: reset first (``observe(_:)``); `mismatch`, `alreadyExists`, `notFound`, `corrupt`,
   ///   `permissionDenied`, `invalidArgument`, `system`.
@@ -124,33 +129,65 @@ public final class Barrier: Sendable {
       // The handle's closure below keeps it as long as C may call it.
       options.context = Unmanaged.passUnretained(action).toOpaque()
     }
-    var status: Int32
-    do throws(ThreadFailure) {
-      status = try Keeper.shared.run {
-        withUnsafeMutablePointer(to: &mismatch) { mismatch in
-          options.mismatch = mismatch
-          return withName(name) { muster_barrier_open($0, &options, &object) }
-        }
-      }
-    } catch {
-      status = error.status
+    // The region is opened by an observer, here, since that may have to wait. Then the member joins in it, on the thread
+    // that keeps the process's memberships, and which must not be held up by one object's region.
+    let observes = options.observe != 0
+    options.observe = 1
+    let status = withUnsafeMutablePointer(to: &mismatch) { mismatch in
+      options.mismatch = mismatch
+      return withName(name) { muster_barrier_open($0, &options, &object) }
     }
-    guard status == 0, let object else { throw BarrierError(Self.opening, name, status: status, mismatch: mismatch) }
-    let member = muster_barrier_member(object)
+    guard status == 0, let observer = object else {
+      throw BarrierError(Self.opening, name, status: status, mismatch: mismatch)
+    }
+    options.observe = 0
+    options.mismatch = nil
+    let barrier = observes ? observer : try Self.join(name, observer, options)
+    let member = muster_barrier_member(barrier)
+    let membership = Membership(barrier)
+    nonisolated(unsafe) let opened = observer
     self.name = name
     self.member = member == .max ? nil : Int(member)
     self.action = action
-    self.handle = Handle(object) { object in
+    self.membership = membership
+    self.handle = Handle(barrier) { _ in
+      membership.leave()
+    } letGo: { object in
       nonisolated(unsafe) let barrier = object
       withExtendedLifetime(action) {
-        // The keeper runs: it opened the barrier.
-        _ = try? Keeper.shared.run { muster_barrier_close(barrier) }
+        // The keeper runs: the barrier was joined there.
+        if !observes { _ = try? Keeper.shared.run { muster_barrier_close(barrier) } }
+        _ = muster_barrier_close(opened)
       }
     }
   }
 
+  /// Joins in the region that an observer has opened.
+  private static func join(
+    _ name: String, _ observer: OpaquePointer, _ options: muster_barrier_options
+  ) throws(BarrierError) -> OpaquePointer {
+    var options = options
+    var object: OpaquePointer?
+    let region = muster_barrier_region(observer)!
+    var failure: BarrierError
+    do throws(ThreadFailure) {
+      let status = try Keeper.shared.run {
+        muster_barrier_attach(muster_region_payload(region), muster_region_size(region), &options, &object)
+      }
+      if let object { return object }
+      failure = BarrierError(opening, name, status: status)
+    } catch {
+      failure = BarrierError(opening, name, status: error.status, code: .system)
+    }
+    muster_barrier_close(observer)
+    throw failure
+  }
+
   /// Leaves, which the others take for a death unless this member has dropped out, and lets go of the barrier; its
-  /// name stays. Closing again does nothing. A wait in progress ends first.
+  /// name stays. Closing again does nothing.
+  ///
+  /// A task that waits goes on, and throws `closed`. What blocks a thread, which is `waitBlocking` or an action that
+  /// runs, ends first, and the membership with it: ``abort()`` ends such a wait.
   public func close() { handle.close() }
 
   /// Arrives without waiting. The last to arrive runs its action here.
@@ -160,8 +197,11 @@ public final class Barrier: Sendable {
   ///   observer, or dropped out), `inUse`, `corrupt`, `closed`.
   @discardableResult
   public func arrive() throws(BarrierError) -> Arrival {
-    try step("arrive at the barrier") { muster_barrier_arrive($0, $1) }
+    let (status, result) = try step(Self.arriving) { muster_barrier_arrive($0, $1) }
+    return try arrived(Self.arriving, status, result)
   }
+
+  private static let arriving = "arrive at the barrier"
 
   /// Arrives, and lowers the parties by one from the next phase on. This member can wait for the phase that it arrived
   /// at, then close.
@@ -170,21 +210,21 @@ public final class Barrier: Sendable {
   /// - Throws: ``BarrierError``: as ``arrive()``.
   @discardableResult
   public func arriveAndDrop() throws(BarrierError) -> Arrival {
-    try step("drop out of the barrier") { muster_barrier_arrive_and_drop($0, $1) }
+    let operation = "drop out of the barrier"
+    let (status, result) = try step(operation) { muster_barrier_arrive_and_drop($0, $1) }
+    return try arrived(operation, status, result)
   }
 
-  /// Whether a phase that this member arrived at is over. Doesn't wait.
+  /// Whether a phase that this member arrived at is over. Doesn't wait; but where it finds that the last arrival was made
+  /// by one who died before the action, it runs this member's action, here.
   ///
   /// - Returns: what it came to, or `nil`: it goes on.
   /// - Throws: ``BarrierError``: `memberDied`, `aborted`, `broken`, `invalidArgument` (a phase yet to come), `inUse`,
   ///   `corrupt`, `closed`.
   public func poll(phase: UInt32) throws(BarrierError) -> Arrival? {
-    do throws(BarrierError) {
-      return try step("look at the barrier") { muster_barrier_try_wait($0, phase, $1) }
-    } catch {
-      if error.code == .placeHasArrived { return nil }
-      throw error
-    }
+    let operation = "look at the barrier"
+    let (status, result) = try step(operation) { muster_barrier_try_wait($0, phase, $1) }
+    return status == EAGAIN ? nil : try arrival(operation, status, result)
   }
 
   /// Breaks the barrier: who waits gets `aborted`, who comes `broken`, until ``reset()``. Does nothing when it is
@@ -214,7 +254,7 @@ public final class Barrier: Sendable {
   public func members() throws(BarrierError) -> [Member] {
     switch try use("ask the barrier", { Member.all(of: muster_barrier_group($0)) }) {
     case .success(let members): return members
-    case .failure(let failure): throw BarrierError("ask the barrier", name, status: failure.status)
+    case .failure(let core): throw failure("ask the barrier", core.status)
     }
   }
 
@@ -240,20 +280,33 @@ public final class Barrier: Sendable {
 
   private func check(_ operation: String, _ body: (OpaquePointer) -> Int32) throws(BarrierError) {
     let status = try use(operation, body)
-    guard status == 0 else { throw BarrierError(operation, name, status: status) }
+    guard status == 0 else { throw failure(operation, status) }
+  }
+
+  private func failure(_ operation: String, _ status: Int32, member: Member? = nil) -> BarrierError {
+    let isInherited = status == EPERM && handle.isInherited
+    return BarrierError(operation, name, status: status, code: isInherited ? .inherited : nil, member: member)
   }
 
   private func step(
     _ operation: String, _ body: (OpaquePointer, UnsafeMutablePointer<muster_barrier_result>) -> Int32
-  ) throws(BarrierError) -> Arrival {
+  ) throws(BarrierError) -> (status: Int32, result: muster_barrier_result) {
     var result = muster_barrier_result()
     try begin(operation, exclusive: true)
     defer { handle.end(exclusive: true) }
-    let status = body(handle.object, &result)
+    let status = membership.step { body(handle.object, &result) }
+    return (status, result)
+  }
+
+  /// What arriving came to.
+  private func arrived(
+    _ operation: String, _ status: Int32, _ result: muster_barrier_result
+  ) throws(BarrierError) -> Arrival {
+    if status == EAGAIN { throw BarrierError(operation, name, status: status, code: .placeHasArrived) }
     return try arrival(operation, status, result)
   }
 
-  /// What the C core returned, as a value or an error. The handle is in use.
+  /// What the C core returned, as a value or an error.
   func arrival(_ operation: String, _ status: Int32, _ result: muster_barrier_result) throws(BarrierError) -> Arrival {
     guard status != 0 else { return Arrival(result) }
     if status == Action.failed, let reason = action?.failure {
@@ -261,10 +314,15 @@ public final class Barrier: Sendable {
     }
     var culprit: Member?
     if (status == EOWNERDEAD || status == ENOTRECOVERABLE) && result.culprit != .max {
-      var member = muster_member()
-      let known = muster_group_member(muster_barrier_group(handle.object), result.culprit, &member) == 0
-      culprit = Member(Int(result.culprit), known ? member : muster_member())
+      culprit = try? member(at: result.culprit)
     }
-    throw BarrierError(operation, name, status: status, member: culprit)
+    throw failure(operation, status, member: culprit)
+  }
+
+  private func member(at place: UInt32) throws(BarrierError) -> Member {
+    var member = muster_member()
+    // Whatever can't be said of it, it has its number.
+    let status = try use("ask the barrier") { muster_group_member(muster_barrier_group($0), place, &member) }
+    return Member(Int(place), status == 0 ? member : muster_member())
   }
 }

@@ -50,7 +50,9 @@ public struct BarrierError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Not for an observer or one who dropped out; parties, a name or a phase that can't be (`EINVAL`,
     /// `ENAMETOOLONG`).
     public static let invalidArgument = Code(name: "invalidArgument")
-    /// The object was closed before.
+    /// The object was inherited over fork (`EPERM`): a child opens the barrier anew.
+    public static let inherited = Code(name: "inherited")
+    /// The object was closed before, or while it was waited for.
     public static let closed = Code(name: "closed")
     /// Something else that the system said: see ``BarrierError/errno``.
     public static let system = Code(name: "system")
@@ -76,9 +78,10 @@ public struct BarrierError: Error, Hashable, Sendable, CustomStringConvertible {
   private let failure: Failure
 
   init(
-    _ operation: String, _ name: String, status: Int32, member: Member? = nil, mismatch: muster_mismatch? = nil
+    _ operation: String, _ name: String, status: Int32, code: Code? = nil, member: Member? = nil,
+    mismatch: muster_mismatch? = nil
   ) {
-    self.code = Self.code(status)
+    self.code = code ?? Self.code(status)
     self.name = name
     self.member = member?.index
     self.memberPID = member.flatMap { $0.pid == 0 ? nil : $0.pid }
@@ -104,7 +107,6 @@ public struct BarrierError: Error, Hashable, Sendable, CustomStringConvertible {
     case ECANCELED: .aborted
     case ENOTRECOVERABLE: .broken
     case EALREADY: .alreadyArrived
-    case EAGAIN: .placeHasArrived
     case EOVERFLOW: .full
     case ENOENT: .notFound
     case EEXIST: .alreadyExists
@@ -143,7 +145,8 @@ public struct BarrierError: Error, Hashable, Sendable, CustomStringConvertible {
       failure.sentence(
         because: "it was made with \(mismatch.map { "\($0)" } ?? "another libc, or in another pid namespace")",
         advice: "Use the same parties and policy everywhere, or remove the region when nobody holds it")
-    case .closed: failure.sentence(because: "it was closed before")
+    case .inherited: failure.sentence(because: Failure.inherited)
+    case .closed: failure.sentence(because: "it was closed")
     default: failure.sentence()
     }
   }

@@ -43,7 +43,7 @@ extension Barrier {
     try begin(Self.waiting, exclusive: true)
     defer { handle.end(exclusive: true) }
     var result = muster_barrier_result()
-    let status = muster_barrier_wait_phase(handle.object, phase, Deadline(deadline), &result)
+    let status = membership.step { muster_barrier_wait_phase(handle.object, phase, Deadline(deadline), &result) }
     return try arrival(Self.waiting, status, result)
   }
 
@@ -51,7 +51,7 @@ extension Barrier {
     try begin(Self.waiting, exclusive: true)
     defer { handle.end(exclusive: true) }
     var result = muster_barrier_result()
-    let status = muster_barrier_wait(handle.object, deadline, &result)
+    let status = membership.step { muster_barrier_wait(handle.object, deadline, &result) }
     return try arrival(Self.waiting, status, result)
   }
 
@@ -91,10 +91,11 @@ extension Barrier {
   private func wait(phase: UInt32?, _ deadline: Deadline) async throws(BarrierError) -> Arrival {
     try begin(Self.waiting, exclusive: true)
     defer { handle.end(exclusive: true) }
-    let wait = BarrierWait(handle.object, phase: phase, deadline: deadline, hasAction: hasAction)
-    switch await Reactor.shared.wait(wait) {
+    let wait = BarrierWait(membership, handle.object, phase: phase, deadline: deadline, hasAction: hasAction)
+    switch await handle.wait(wait) {
     case .status(let status): return try arrival(Self.waiting, status, wait.result)
-    case .noThread(let status): throw BarrierError(Self.waiting, name, status: status)
+    case .noThread(let status): throw BarrierError(Self.waiting, name, status: status, code: .system)
+    case .closed: throw BarrierError(Self.waiting, name, code: .closed)
     case .cancelled: throw BarrierError(Self.waiting, name, code: .cancelled)
     }
   }
@@ -113,17 +114,23 @@ final class BarrierWait: PendingWait, @unchecked Sendable {
     case waiting(phase: UInt32)
   }
 
+  private let membership: Membership
   private nonisolated(unsafe) let barrier: OpaquePointer
   private var stage: Stage
   private(set) var result = muster_barrier_result()
 
-  init(_ barrier: OpaquePointer, phase: UInt32?, deadline: Deadline, hasAction: Bool) {
+  init(
+    _ membership: Membership, _ barrier: OpaquePointer, phase: UInt32?, deadline: Deadline, hasAction: Bool
+  ) {
+    self.membership = membership
     self.barrier = barrier
     self.stage = phase.map { .waiting(phase: $0) } ?? .arriving
     super.init(deadline: deadline, isLong: hasAction)
   }
 
-  override func poll(_ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 {
+  override func poll(_ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 { membership.step { look(set) } }
+
+  private func look(_ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 {
     while true {
       switch stage {
       case .arriving:
@@ -146,7 +153,8 @@ final class BarrierWait: PendingWait, @unchecked Sendable {
   override func giveUp() -> Int32 {
     switch stage {
     case .arriving: ETIMEDOUT
-    case .waitingForPredecessor(let phase), .waiting(let phase): muster_barrier_expire(barrier, phase, &result)
+    case .waitingForPredecessor(let phase), .waiting(let phase):
+      membership.step { muster_barrier_expire(barrier, phase, &result) }
     }
   }
 }

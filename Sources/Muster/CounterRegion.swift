@@ -59,23 +59,45 @@ public final class CounterRegion: Sendable {
     _ name: String, counters: [String], mode: OpenMode = .createOrAttach,
     permissions: FilePermissions = [.ownerReadWrite]
   ) throws(SeqlockError) {
-    let fit = counters.allSatisfy { 1..<Int(MUSTER_SEQLOCK_LABEL_SIZE) ~= $0.utf8.count && !$0.utf8.contains(0) }
-    guard fit, 1...Int(MUSTER_SEQLOCK_WORDS_MAX) ~= counters.count, Set(counters).count == counters.count else {
-      throw SeqlockError("open the counter region", name, status: EINVAL)
-    }
+    if let reason = Self.flaw(of: counters) { throw SeqlockError(Self.opening, name, status: EINVAL, reason: reason) }
+    // Any layout: the labels themselves are compared, so that C programs, which give no number, meet them too.
     try self.init(
       try SeqlockCore(
-        name, words: counters.count, labels: counters, layout: Self.identity(of: counters), flags: mode.flags,
-        permissions: permissions))
+        name, words: counters.count, labels: counters, layout: 0, flags: mode.flags, permissions: permissions))
+    if let index = labels.indices.first(where: { labels[$0] != counters[$0] }) {
+      let (asked, found) = (counters[index], labels[index])
+      close()
+      throw SeqlockError(
+        Self.opening, name, status: EPROTO, reason: "its counter \(index) is “\(found)”, not “\(asked)”")
+    }
+  }
+
+  private static let opening = "open the counter region"
+
+  /// Why these can't be the labels of a region.
+  private static func flaw(of labels: [String]) -> String? {
+    let most = Int(MUSTER_SEQLOCK_WORDS_MAX), longest = Int(MUSTER_SEQLOCK_LABEL_SIZE) - 1
+    guard 1...most ~= labels.count else { return "it has 1 to \(most) counters, not \(labels.count)" }
+    var seen: Set<String> = []
+    for (index, label) in labels.enumerated() {
+      if label.isEmpty { return "the label of counter \(index) is empty" }
+      if label.utf8.count > longest { return "the label “\(label)” has more than \(longest) bytes" }
+      if label.utf8.contains(0) { return "the label of counter \(index) has a zero in it" }
+      if !seen.insert(label).inserted { return "two counters have the label “\(label)”" }
+    }
+    return nil
   }
 
   /// Attaches to a region that exists, to read, whatever its counters are. The memory is mapped read-only; waiting for
   /// a change then looks every few milliseconds, and costs the writer nothing.
   ///
-  /// - Throws: ``SeqlockError``: `notFound`, `mismatch` (not a counter region), `corrupt`, `permissionDenied`,
-  ///   `invalidArgument`, `system`.
-  public static func attach(_ name: String) throws(SeqlockError) -> CounterRegion {
-    let flags = UInt32([.MUSTER_REGION_ATTACH, .MUSTER_REGION_READ_ONLY])
+  /// - Parameters:
+  ///   - name: as of a region in shared memory.
+  ///   - anyOwner: whether a region that belongs to another user is accepted.
+  /// - Throws: ``SeqlockError``: `notFound`, `mismatch` (not a counter region, or a ``Seqlock``), `corrupt`,
+  ///   `permissionDenied`, `invalidArgument`, `system`.
+  public static func attach(_ name: String, anyOwner: Bool = false) throws(SeqlockError) -> CounterRegion {
+    let flags = SeqlockCore.reading(anyOwner)
     return try CounterRegion(try SeqlockCore(name, words: 0, layout: 0, flags: flags, permissions: []))
   }
 
@@ -93,17 +115,14 @@ public final class CounterRegion: Sendable {
     var labels: [String] = []
     for index in 0..<core.words { labels.append(try core.label(index)) }
     self.labels = labels
-  }
-
-  /// A number that other labels have another of (FNV-1a), never 0. The lowest bit tells it from a payload's.
-  private static func identity(of labels: [String]) -> UInt64 {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for label in labels { for byte in label.utf8 + [0] { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 } }
-    return hash | 1
+    guard labels.allSatisfy(\.isEmpty), isPayloadIdentity(core.layout, words: core.words) else { return }
+    core.close()
+    throw SeqlockError(
+      Self.opening, name, status: EPROTO, reason: "there is a value of \(core.layout & 0xffff) bytes, not counters")
   }
 
   /// Releases the claim, if there is one, and lets go of the region; its name and its counters stay. Closing again
-  /// does nothing. Waits in progress end first.
+  /// does nothing. Waits in progress end, and throw `closed`.
   public func close() { core.close() }
 
   // MARK: Reading
@@ -124,7 +143,11 @@ public final class CounterRegion: Sendable {
   /// - Returns: the number of the write that left them.
   /// - Throws: ``SeqlockError``: `invalidArgument` for another number of values, and as ``snapshot()``.
   public func read(into values: inout [UInt64]) throws(SeqlockError) -> UInt64 {
-    guard values.count == core.words else { throw SeqlockError("read the counter region", name, status: EINVAL) }
+    guard values.count == core.words else {
+      throw SeqlockError(
+        "read the counter region", name, status: EINVAL,
+        reason: "it has \(core.words) counters, and the array \(values.count)")
+    }
     let count = values.count
     return try values.withUnsafeMutableBufferPointer { (buffer) throws(SeqlockError) in
       try core.read(into: buffer.baseAddress!, count: count)
@@ -141,11 +164,12 @@ public final class CounterRegion: Sendable {
 
   // MARK: Writing
 
-  /// Becomes the writer, for this process, until ``release()``, ``close()`` or the end of the process.
+  /// Becomes the writer, for this process, until ``release()``, ``close()`` or the end of the process. It waits for
+  /// nobody, except for a second at most for a process that was stopped while claiming.
   ///
   /// - Returns: what it found: which write was the last, and whether the writer before died.
   /// - Throws: ``SeqlockError``: `hasWriter` with its process, `alreadyWriter`, `permissionDenied` (attached to read),
-  ///   `mismatch` (another libc or pid namespace), `corrupt`, `closed`, `system`.
+  ///   `mismatch` (another libc or pid namespace), `corrupt`, `inherited`, `closed`, `system`.
   @discardableResult
   public func claim() throws(SeqlockError) -> SeqlockPredecessor { SeqlockPredecessor(try core.claim()) }
 
@@ -164,6 +188,11 @@ public final class CounterRegion: Sendable {
   /// - Throws: ``SeqlockError``: `notWriter`, `invalidArgument` (more values than counters), `closed`.
   public func write(_ values: [UInt64]) throws(SeqlockError) {
     let count = UInt32(clamping: values.count)
+    guard values.count <= core.words else {
+      throw SeqlockError(
+        "write the counter region", name, status: EINVAL,
+        reason: "it has \(core.words) counters, and there are \(values.count) values")
+    }
     try values.withUnsafeBufferPointer { (buffer) throws(SeqlockError) in
       guard let first = buffer.baseAddress else { return }
       try core.write { muster_seqlock_publish(muster_seqlock_writer_of($0), 0, count, first) }
@@ -188,7 +217,8 @@ public final class CounterRegion: Sendable {
 
   private func index(of label: String) throws(SeqlockError) -> Int {
     guard let index = labels.firstIndex(of: label) else {
-      throw SeqlockError("find the counter “\(label)” of", name, status: EINVAL)
+      throw SeqlockError(
+        "find the counter “\(label)” of", name, status: EINVAL, reason: "it has no counter of that label")
     }
     return index
   }

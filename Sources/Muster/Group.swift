@@ -32,9 +32,9 @@ public final class Group: Sendable {
   public let name: String
   /// How many places there are, 1 to 256.
   public let capacity: Int
-  private let handle: Handle
+  let handle: Handle
   /// Joining and leaving change what a poll reads.
-  private let lock = Mutex<Void>(())
+  private let lock = Lock()
 
   /// Opens a group; whoever comes first creates it. Doesn't join.
   ///
@@ -72,7 +72,11 @@ public final class Group: Sendable {
     guard status == 0, let object else { throw GroupError(Self.opening, name, status: status, mismatch: mismatch) }
     self.name = name
     self.capacity = Int(muster_group_capacity(object))
+    let lock = self.lock
     self.handle = Handle(object) { object in
+      nonisolated(unsafe) let group = object
+      _ = try? Keeper.shared.run { lock.withLock { muster_group_leave(group) } }
+    } letGo: { object in
       // On the thread that joined. Should it not be there, nobody has joined.
       nonisolated(unsafe) let group = object
       _ = (try? Keeper.shared.run { muster_group_close(group) }) ?? muster_group_close(group)
@@ -90,7 +94,8 @@ public final class Group: Sendable {
     return try group.members()
   }
 
-  /// Joins, in a free place, else in a dead one or in one that was left.
+  /// Joins, in a free place, else in a dead one or in one that was left. It waits for nobody, except for a second at
+  /// most for a process that was stopped while joining in the last free place.
   ///
   /// - Returns: the place, from 0.
   /// - Throws: ``GroupError``: `alreadyJoined`, `full`, `mismatch` (another libc or pid namespace), `corrupt`,
@@ -108,7 +113,7 @@ public final class Group: Sendable {
   public func leave() throws(GroupError) { try onKeeper("leave the group") { muster_group_leave($0) } }
 
   /// Leaves, if it has joined, and lets go of the group; its name stays. Closing again does nothing. Waits in progress
-  /// end first.
+  /// end, and throw `closed`.
   public func close() { handle.close() }
 
   /// A number that changes with every join and leave, and with every death that somebody noticed. It wraps around;
@@ -127,7 +132,7 @@ public final class Group: Sendable {
   public func members() throws(GroupError) -> [Member] {
     switch try use("ask the group", { Member.all(of: $0) }) {
     case .success(let members): return members
-    case .failure(let failure): throw GroupError("ask the group", name, status: failure.status)
+    case .failure(let core): throw failure("ask the group", core.status)
     }
   }
 
@@ -161,7 +166,7 @@ public final class Group: Sendable {
     try begin(Self.waiting)
     defer { handle.end() }
     let wait = GroupWait(self, since: seen, deadline: Deadline(deadline))
-    return try finish(.status(wait.runBlocking()))
+    return try finish(handle.waitBlocking(wait))
   }
 
   /// Waits until the roster is another than `seen`. The task waits, no thread of the cooperative pool does.
@@ -177,7 +182,7 @@ public final class Group: Sendable {
   ) async throws(GroupError) -> UInt32 {
     try begin(Self.waiting)
     defer { handle.end() }
-    return try finish(await Reactor.shared.wait(GroupWait(self, since: seen, deadline: Deadline(deadline))))
+    return try finish(await handle.wait(GroupWait(self, since: seen, deadline: Deadline(deadline))))
   }
 
   private static let waiting = "wait for a change of the group"
@@ -185,18 +190,20 @@ public final class Group: Sendable {
   private func finish(_ end: WaitEnd) throws(GroupError) -> UInt32 {
     switch end {
     case .status(0): return muster_group_roster(handle.object)
-    case .status(let status), .noThread(let status): throw GroupError(Self.waiting, name, status: status)
+    case .status(let status): throw failure(Self.waiting, status)
+    case .noThread(let status): throw GroupError(Self.waiting, name, status: status, code: .system)
+    case .closed: throw GroupError(Self.waiting, name, code: .closed)
     case .cancelled: throw GroupError(Self.waiting, name, code: .cancelled)
     }
   }
 
   func poll(since seen: UInt32, _ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 {
-    lock.withLock { _ in muster_group_poll(handle.object, seen, set) }
+    lock.withLock { muster_group_poll(handle.object, seen, set) }
   }
 
   /// Ends a wait that has polled: other sleepers may have relied on its watch. A deadline that is past never sleeps.
   func endPolling(since seen: UInt32) -> Int32 {
-    lock.withLock { _ in muster_group_wait(handle.object, seen, .now) }
+    lock.withLock { muster_group_wait(handle.object, seen, .now) }
   }
 
   // MARK: Using the object
@@ -217,17 +224,25 @@ public final class Group: Sendable {
 
   private func check(_ operation: String, _ body: (OpaquePointer) -> Int32) throws(GroupError) {
     let status = try use(operation, body)
-    guard status == 0 else { throw GroupError(operation, name, status: status) }
+    guard status == 0 else { throw failure(operation, status) }
+  }
+
+  private func failure(_ operation: String, _ status: Int32) -> GroupError {
+    GroupError(operation, name, status: status, code: status == EPERM && handle.isInherited ? .inherited : nil)
   }
 
   private func onKeeper(_ operation: String, _ body: (OpaquePointer) -> Int32) throws(GroupError) {
-    try check(operation) { object in
-      do throws(ThreadFailure) {
-        return try Keeper.shared.run { lock.withLock { _ in body(object) } }
-      } catch {
-        return error.status
-      }
+    try begin(operation)
+    defer { handle.end() }
+    let status: Int32
+    do throws(ThreadFailure) {
+      // Asked under the lock: who closes meanwhile leaves under it, and nothing may join after that.
+      status = try Keeper.shared.run { lock.withLock { handle.isClosed ? ESHUTDOWN : body(handle.object) } }
+    } catch {
+      throw GroupError(operation, name, status: error.status, code: .system)
     }
+    if status == ESHUTDOWN { throw GroupError(operation, name, code: .closed) }
+    guard status == 0 else { throw failure(operation, status) }
   }
 }
 

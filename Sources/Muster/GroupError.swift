@@ -34,7 +34,9 @@ public struct GroupError: Error, Hashable, Sendable, CustomStringConvertible {
     public static let timedOut = Code(name: "timedOut")
     /// The task was cancelled while it waited.
     public static let cancelled = Code(name: "cancelled")
-    /// The object was closed before.
+    /// The object was inherited over fork (`EPERM`): a child opens the group anew.
+    public static let inherited = Code(name: "inherited")
+    /// The object was closed before, or while it was waited for.
     public static let closed = Code(name: "closed")
     /// Something else that the system said: see ``GroupError/errno``.
     public static let system = Code(name: "system")
@@ -53,8 +55,10 @@ public struct GroupError: Error, Hashable, Sendable, CustomStringConvertible {
   public let mismatch: Mismatch?
   private let failure: Failure
 
-  init(_ operation: String, _ name: String, status: Int32, mismatch: muster_mismatch? = nil) {
-    self.code = Self.code(status)
+  init(
+    _ operation: String, _ name: String, status: Int32, code: Code? = nil, mismatch: muster_mismatch? = nil
+  ) {
+    self.code = code ?? Self.code(status)
     self.name = name
     self.mismatch = status == EPROTO ? mismatch.flatMap { Mismatch($0) } : nil
     self.failure = Failure(operation: operation, subject: name, status: status)
@@ -93,7 +97,8 @@ public struct GroupError: Error, Hashable, Sendable, CustomStringConvertible {
     case .alreadyJoined: failure.sentence(because: "this object has joined it already")
     case .timedOut: failure.sentence(because: "nobody joined, left or died by the deadline")
     case .cancelled: failure.sentence(because: "the task was cancelled")
-    case .closed: failure.sentence(because: "it was closed before")
+    case .inherited: failure.sentence(because: Failure.inherited)
+    case .closed: failure.sentence(because: "it was closed")
     default: failure.sentence()
     }
   }

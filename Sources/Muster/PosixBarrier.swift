@@ -105,7 +105,7 @@ public final class PosixBarrier: Sendable {
     switch ending {
     case .released(let isSerial): return isSerial
     case .cancelled: throw BarrierError(Self.waiting, name, code: .cancelled)
-    case .noThread(let status): throw BarrierError(Self.waiting, name, status: status)
+    case .noThread(let status): throw BarrierError(Self.waiting, name, status: status, code: .system)
     }
   }
 

@@ -19,7 +19,7 @@ public import SystemPackage
 ///
 /// Any number of processes may race for a name: exactly one creates, the others attach to what it made. A process that
 /// dies while creating holds nobody up. The name stays when all have let go of it, until somebody calls
-/// ``remove(_:force:)``.
+/// ``remove(_:force:anyOwner:)``.
 ///
 /// The object is one `muster_region` of C (muster/region.h). It may be used from any thread. ``close()`` lets go of
 /// it, and so does the end of the last reference; memory that a closure of `withUnsafeBytes` is just using stays
@@ -92,7 +92,8 @@ public final class Region: Sendable {
     readOnly: Bool = false, anyOwner: Bool = false, until deadline: ContinuousClock.Instant?
   ) throws(RegionError) -> Region {
     var options = attachOptions(name, size, kind, version, layout, readOnly, anyOwner)
-    options.deadline = Deadline(deadline)
+    // At least a look, which is not taken for one that does not want to wait.
+    options.deadline = max(1, Deadline(deadline))
     return try Region(name, options, operation: attachOperation)
   }
 
@@ -106,23 +107,37 @@ public final class Region: Sendable {
     readOnly: Bool = false, anyOwner: Bool = false, until deadline: ContinuousClock.Instant?
   ) async throws(RegionError) -> Region {
     let outcome = Box<Swift.Result<Region, RegionError>>()
-    let end = await OwnThread.wait(until: Deadline(deadline)) { step in
-      var options = attachOptions(name, size, kind, version, layout, readOnly, anyOwner)
-      options.deadline = step
-      do throws(RegionError) {
-        outcome.value = .success(try Region(name, options, operation: attachOperation))
-        return 0
-      } catch {
-        outcome.value = .failure(error)
-        // Not there, asked once: what a deadline that has passed already gives.
-        return error.errno == .noSuchFileOrDirectory || error.errno == .timedOut ? ETIMEDOUT : 0
+    let deadline = Deadline(deadline)
+    let stop = Doorbell()
+    let end = await OwnThread.wait(stop: { stop.ring() }) {
+      outcome.value = lookUntil(deadline, stop) { () throws(RegionError) in
+        let options = attachOptions(name, size, kind, version, layout, readOnly, anyOwner)
+        return try Region(name, options, operation: attachOperation)
       }
+      return outcome.value != nil ? 0 : stop.count != 0 ? ECANCELED : ETIMEDOUT
     }
     switch end {
-    case .cancelled: throw RegionError(attachOperation, name.string, code: .cancelled)
-    case .noThread(let status): throw RegionError(attachOperation, name.string, status: status)
+    case .noThread(let status): throw RegionError(attachOperation, name.string, status: status, code: .system)
     case .status(ETIMEDOUT): throw RegionError(attachOperation, name.string, status: ETIMEDOUT)
     case .status: return try outcome.value!.get()
+    default: throw RegionError(attachOperation, name.string, code: .cancelled)
+    }
+  }
+
+  /// Attaches as soon as the name is there. A name is no word to sleep at: it is looked for, as the C core does. `nil`:
+  /// the deadline passed, or it was stopped.
+  private static func lookUntil(
+    _ deadline: Deadline, _ stop: Doorbell, _ attach: () throws(RegionError) -> Region
+  ) -> Swift.Result<Region, RegionError>? {
+    var pause: Int64 = 20_000
+    while true {
+      do throws(RegionError) {
+        return .success(try attach())
+      } catch {
+        guard error.code == .notFound else { return .failure(error) }
+      }
+      if deadline.hasPassed || stop.waitBlocking(after: 0, deadline: deadline.atMost(nanoseconds: pause)) { return nil }
+      pause = min(pause * 2, 2_560_000)
     }
   }
 
@@ -150,7 +165,7 @@ public final class Region: Sendable {
     var options = options
     var mismatch = muster_mismatch()
     var object: OpaquePointer?
-    let status = withName(name.string) { cName in
+    let status = name.withCString { cName in
       withUnsafeMutablePointer(to: &mismatch) { mismatch in
         options.mismatch = mismatch
         guard let fill else { return muster_region_open(cName, &options, &object) }

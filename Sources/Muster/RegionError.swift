@@ -51,8 +51,10 @@ public struct RegionError: Error, Hashable, Sendable, CustomStringConvertible {
   public let mismatch: Mismatch?
   private let failure: Failure
 
-  init(_ operation: String, _ name: String, status: Int32, mismatch: muster_mismatch? = nil) {
-    self.code = Self.code(status)
+  init(
+    _ operation: String, _ name: String, status: Int32, code: Code? = nil, mismatch: muster_mismatch? = nil
+  ) {
+    self.code = code ?? Self.code(status)
     self.name = name
     self.mismatch = status == EPROTO ? mismatch.flatMap { Mismatch($0) } : nil
     self.failure = Failure(operation: operation, subject: name, status: status)

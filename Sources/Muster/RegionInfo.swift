@@ -58,7 +58,7 @@ extension Region {
   public static func inspect(_ name: RegionName) throws(RegionError) -> RegionInfo {
     let operation = "inspect the region"
     var info = muster_region_info()
-    let status = withName(name.string) { muster_region_inspect($0, name.flags, &info) }
+    let status = name.withCString { muster_region_inspect($0, name.flags, &info) }
     guard status == 0 else { throw RegionError(operation, name.string, status: status) }
     return RegionInfo(info)
   }
@@ -82,12 +82,16 @@ extension Region {
   /// Removes a name. With `force` also while somebody holds the region: those go on with memory that has no name, and
   /// who opens the name next gets another region.
   ///
+  /// - Parameter anyOwner: whether a region that belongs to another user may be removed.
   /// - Throws: ``RegionError``: `notFound`, `inUse` (held, and not forced), `corrupt` (not a region: never removed),
   ///   `permissionDenied`.
-  public static func remove(_ name: RegionName, force: Bool = false) throws(RegionError) {
+  public static func remove(
+    _ name: RegionName, force: Bool = false, anyOwner: Bool = false
+  ) throws(RegionError) {
     let operation = "remove the region"
-    let flags = name.flags | (force ? UInt32(.MUSTER_REGION_FORCE) : 0)
-    let status = withName(name.string) { muster_region_remove($0, flags) }
+    let flags =
+      name.flags | (force ? UInt32(.MUSTER_REGION_FORCE) : 0) | (anyOwner ? UInt32(.MUSTER_REGION_ANY_OWNER) : 0)
+    let status = name.withCString { muster_region_remove($0, flags) }
     guard status == 0 else { throw RegionError(operation, name.string, status: status) }
   }
 }

@@ -10,24 +10,31 @@ public struct RegionName: Hashable, Sendable, CustomStringConvertible, Expressib
   /// The name, or the path.
   public let string: String
   /// Whether it is the path of a file.
-  public let isFile: Bool
+  public var isFile: Bool { path != nil }
+  /// The path itself: it may have bytes that are no UTF-8, which `string` shows as something else.
+  private let path: FilePath?
 
-  private init(string: String, isFile: Bool) {
+  private init(string: String, path: FilePath?) {
     self.string = string
-    self.isFile = isFile
+    self.path = path
   }
 
   /// Shared memory of that name.
-  public init(_ name: String) { self.init(string: name, isFile: false) }
+  public init(_ name: String) { self.init(string: name, path: nil) }
 
   /// Shared memory of that name.
   public init(stringLiteral name: String) { self.init(name) }
 
   /// A file, which outlives the machine's restart; ``Region/synchronizeBlocking()`` makes its contents durable.
-  public static func file(_ path: FilePath) -> RegionName { RegionName(string: path.string, isFile: true) }
+  public static func file(_ path: FilePath) -> RegionName { RegionName(string: path.string, path: path) }
 
   /// The name, or the path.
   public var description: String { string }
+
+  /// Gives the name, or the path, to C.
+  func withCString(_ body: (UnsafePointer<CChar>) -> Int32) -> Int32 {
+    path?.withPlatformString(body) ?? Muster.withName(string, body)
+  }
 
   var flags: UInt32 { isFile ? UInt32(.MUSTER_REGION_FILE) : 0 }
 }

@@ -29,7 +29,7 @@ public final class Seqlock<Value: SharedPayload>: Sendable {
     public let sequence: UInt64
   }
 
-  private let core: SeqlockCore
+  let core: SeqlockCore
 
   /// The seqlock's name.
   public var name: String { core.name }
@@ -54,16 +54,20 @@ public final class Seqlock<Value: SharedPayload>: Sendable {
   /// Attaches to a seqlock that exists, to read. The memory is mapped read-only; waiting for a change then looks every
   /// few milliseconds, and costs the writer nothing.
   ///
+  /// - Parameters:
+  ///   - name: as of a region in shared memory.
+  ///   - anyOwner: whether a seqlock that belongs to another user is accepted.
   /// - Throws: ``SeqlockError``: `notFound`, `mismatch` (another payload), `corrupt`, `permissionDenied`,
   ///   `invalidArgument`, `system`.
-  public static func attach(_ name: String) throws(SeqlockError) -> Seqlock {
-    let flags = UInt32([.MUSTER_REGION_ATTACH, .MUSTER_REGION_READ_ONLY])
-    return Seqlock(
-      try SeqlockCore(name, words: Value.payloadWords, layout: Value.payloadIdentity, flags: flags, permissions: []))
+  public static func attach(_ name: String, anyOwner: Bool = false) throws(SeqlockError) -> Seqlock {
+    Seqlock(
+      try SeqlockCore(
+        name, words: Value.payloadWords, layout: Value.payloadIdentity, flags: SeqlockCore.reading(anyOwner),
+        permissions: []))
   }
 
   /// Releases the claim, if there is one, and lets go of the seqlock; its name and its value stay. Closing again does
-  /// nothing. Waits in progress end first.
+  /// nothing. Waits in progress end, and throw `closed`.
   public func close() { core.close() }
 
   /// The newest value. `nil`: none was written yet.
@@ -82,11 +86,12 @@ public final class Seqlock<Value: SharedPayload>: Sendable {
   /// The number of the newest write; 0: there was none, or the object is closed.
   public var sequence: UInt64 { core.sequence }
 
-  /// Becomes the writer, for this process, until ``release()``, ``close()`` or the end of the process.
+  /// Becomes the writer, for this process, until ``release()``, ``close()`` or the end of the process. It waits for
+  /// nobody, except for a second at most for a process that was stopped while claiming.
   ///
   /// - Returns: what it found: which write was the last, and whether the writer before died.
   /// - Throws: ``SeqlockError``: `hasWriter` with its process, `alreadyWriter`, `permissionDenied` (attached to read),
-  ///   `mismatch` (another libc or pid namespace), `corrupt`, `closed`, `system`.
+  ///   `mismatch` (another libc or pid namespace), `corrupt`, `inherited`, `closed`, `system`.
   @discardableResult
   public func claim() throws(SeqlockError) -> SeqlockPredecessor { SeqlockPredecessor(try core.claim()) }
 

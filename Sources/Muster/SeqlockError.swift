@@ -20,7 +20,7 @@ public struct SeqlockError: Error, Hashable, Sendable, CustomStringConvertible {
     public static let alreadyWriter = Code(name: "alreadyWriter")
     /// This object has no claim, so it can't write (`EPERM`).
     public static let notWriter = Code(name: "notWriter")
-    /// The writer died, and nothing newer is there (`EOWNERDEAD`).
+    /// The writer died, and nothing newer is there (`EOWNERDEAD`): see ``SeqlockError/pid``.
     public static let writerDied = Code(name: "writerDied")
     /// The writer passed the reader again and again, so that no whole value could be read (`EAGAIN`): try again.
     public static let overtaken = Code(name: "overtaken")
@@ -41,7 +41,9 @@ public struct SeqlockError: Error, Hashable, Sendable, CustomStringConvertible {
     public static let permissionDenied = Code(name: "permissionDenied")
     /// No such counter; labels, a number of counters or a name that can't be (`EINVAL`, `ENAMETOOLONG`).
     public static let invalidArgument = Code(name: "invalidArgument")
-    /// The object was closed before.
+    /// The object was inherited over fork (`EPERM`): a child can read by it, and opens the seqlock anew for the rest.
+    public static let inherited = Code(name: "inherited")
+    /// The object was closed before, or while it was waited for.
     public static let closed = Code(name: "closed")
     /// Something else that the system said: see ``SeqlockError/errno``.
     public static let system = Code(name: "system")
@@ -56,14 +58,22 @@ public struct SeqlockError: Error, Hashable, Sendable, CustomStringConvertible {
   public let name: String
   /// What the system or the C core said. `nil` for `closed` and `cancelled`.
   public var errno: Errno? { failure.errno }
-  /// At `hasWriter`: the process of the writer.
+  /// At `hasWriter` and `writerDied`: the process of the writer, where it is known.
   public let pid: Int32?
   /// At `mismatch`: what differs, where that is known.
   public let mismatch: Mismatch?
+  private let reason: String?
   private let failure: Failure
 
-  init(_ operation: String, _ name: String, status: Int32, pid: Int32 = 0, mismatch: muster_mismatch? = nil) {
-    self.code = Self.code(status)
+  /// - Parameters:
+  ///   - code: the reason, where `status` alone does not tell: a number means another thing in another call.
+  ///   - reason: what exactly is wrong, instead of what the status means.
+  init(
+    _ operation: String, _ name: String, status: Int32, code: Code? = nil, pid: Int32 = 0,
+    mismatch: muster_mismatch? = nil, reason: String? = nil
+  ) {
+    self.code = code ?? Self.code(status)
+    self.reason = reason
     self.name = name
     self.pid = pid == 0 ? nil : pid
     self.mismatch = status == EPROTO ? mismatch.flatMap { Mismatch($0) } : nil
@@ -72,6 +82,7 @@ public struct SeqlockError: Error, Hashable, Sendable, CustomStringConvertible {
 
   init(_ operation: String, _ name: String, code: Code) {
     self.code = code
+    self.reason = nil
     self.name = name
     self.pid = nil
     self.mismatch = nil
@@ -80,11 +91,9 @@ public struct SeqlockError: Error, Hashable, Sendable, CustomStringConvertible {
 
   private static func code(_ status: Int32) -> Code {
     switch status {
-    case EBUSY: .hasWriter
     case EALREADY: .alreadyWriter
     case EPERM: .notWriter
     case EOWNERDEAD: .writerDied
-    case EAGAIN: .overtaken
     case ETIMEDOUT: .timedOut
     case ENOENT: .notFound
     case EEXIST: .alreadyExists
@@ -96,6 +105,8 @@ public struct SeqlockError: Error, Hashable, Sendable, CustomStringConvertible {
     }
   }
 
+  private var difference: String { mismatch.map { "\($0)" } ?? "another libc, or in another pid namespace" }
+
   /// A sentence that says what could not be done, with which object, why, through whom, and, where there is something,
   /// what to do.
   public var description: String {
@@ -104,16 +115,19 @@ public struct SeqlockError: Error, Hashable, Sendable, CustomStringConvertible {
     case .alreadyWriter: failure.sentence(because: "this object is its writer already")
     case .notWriter: failure.sentence(because: "this object is not its writer", advice: "Claim it first")
     case .writerDied:
-      failure.sentence(because: "its writer died", advice: "The last whole value can be read; wait for a successor")
+      failure.sentence(
+        because: "its writer\(pid.map { ", process \($0)," } ?? "") died",
+        advice: "The last whole value can be read; wait for a successor")
     case .overtaken: failure.sentence(because: "it was written faster than it could be read", advice: "Try again")
     case .mismatch:
       failure.sentence(
-        because: "it was made with \(mismatch.map { "\($0)" } ?? "another libc, or in another pid namespace")",
+        because: reason ?? "it was made with \(difference)",
         advice: "Use the same payload everywhere, or remove the region when nobody holds it")
     case .timedOut: failure.sentence(because: "the deadline passed")
     case .cancelled: failure.sentence(because: "the task was cancelled")
-    case .closed: failure.sentence(because: "it was closed before")
-    default: failure.sentence()
+    case .inherited: failure.sentence(because: Failure.inherited)
+    case .closed: failure.sentence(because: "it was closed")
+    default: failure.sentence(because: reason)
     }
   }
 }

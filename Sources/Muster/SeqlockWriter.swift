@@ -24,9 +24,9 @@ public struct SeqlockPredecessor: Hashable, Sendable {
 public enum SeqlockWriter: Hashable, Sendable {
   /// Nobody has the claim.
   case none
-  /// That process has the claim, and lives.
+  /// That process has the claim, and lives. 0: one that is just claiming, and not yet known.
   case alive(pid: Int32)
-  /// That process had the claim, and died.
+  /// That process had the claim, and died. 0: one that died while it was claiming.
   case dead(pid: Int32)
 
   init(_ writer: (status: Int32, pid: Int32)) {

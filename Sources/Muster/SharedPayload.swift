@@ -33,6 +33,14 @@ extension SharedPayload {
   }
 }
 
+/// Whether a seqlock of that many words holds a payload: the bit that is always set, an alignment, and a size that takes
+/// so many words, with nothing between them. Counters have labels, and whatever number.
+func isPayloadIdentity(_ layout: UInt64, words: Int) -> Bool {
+  let alignment = layout >> 16 & 0xff
+  let size = Int(layout & 0xffff)
+  return layout >> 24 & 0xff == 0x80 && alignment.nonzeroBitCount == 1 && max(1, (size + 7) / 8) == words
+}
+
 extension FixedWidthInteger where Self: SharedPayload {
   /// That of a plain number: its size says the rest, and a bit whether it is signed.
   public static var payloadLayout: UInt32 { isSigned ? 0x4e55_4d53 : 0x4e55_4d55 }

@@ -207,12 +207,14 @@ struct BarrierTests {
     }
   }
 
-  @Test("One object is one member: a second wait with it is refused, and closing lets the first end")
+  @Test("One object is one member: a second wait with it is refused, and closing lets one that blocks a thread end")
   func oneMember() async throws {
     try await withName { name in
       let barrier = try Barrier(name, parties: 2)
       let observer = try Barrier.observe(name)
-      async let waiter = outcome { () throws(BarrierError) in try await barrier.wait() }
+      async let waiter = outcome { () throws(BarrierError) in
+        try await blocking { () throws(BarrierError) in try barrier.waitBlocking() }
+      }
       try await eventually { try observer.state().arrived == 1 }
       #expect(await outcome { () throws(BarrierError) in try await barrier.wait() } == .inUse)
       barrier.close()

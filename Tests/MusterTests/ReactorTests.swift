@@ -22,7 +22,8 @@ struct ReactorTests {
         for barrier in barriers {
           group.addTask {
             for _ in 0..<rounds {
-              let wait = BarrierWait(barrier.handle.object, phase: nil, deadline: .never, hasAction: false)
+              let wait = BarrierWait(
+                barrier.membership, barrier.handle.object, phase: nil, deadline: .never, hasAction: false)
               guard case .status(0) = await reactor.wait(wait) else { return }
               released.add()
             }

@@ -144,6 +144,23 @@ struct RegionTests {
     }
   }
 
+  @Test("Paths need not be UTF-8: two that differ in such bytes alone are two files")
+  func paths() async throws {
+    try await withFolder { folder in
+      let paths = [0xfe, 0xff].map { byte in
+        folder.appending(FilePath.Component(platformString: [CChar(bitPattern: byte), 0])!)
+      }
+      let first = try Region(.file(paths[0]), size: 8)
+      let second = try Region(.file(paths[1]), size: 16)
+      #expect(first.isCreator && second.isCreator)
+      #expect(try Region.inspect(.file(paths[1])).size == 16)
+      for (region, path) in zip([first, second], paths) {
+        region.close()
+        try Region.remove(.file(path))
+      }
+    }
+  }
+
   @Test("Waiting for a name: it appears, or the deadline passes, or the task is cancelled")
   func waiting() async throws {
     try await withName { name in
@@ -153,6 +170,10 @@ struct RegionTests {
       #expect(late.code == .timedOut)
       let past = try await #require(throws: RegionError.self) { try await Region.attach(RegionName(name), until: .now) }
       #expect(past.code == .timedOut)
+      let pastToo = try await #require(throws: RegionError.self) {
+        try await blocking { () throws(RegionError) in try Region.attachBlocking(RegionName(name), until: .now) }
+      }
+      #expect(pastToo.code == .timedOut)
       let task = Task { try await Region.attach(RegionName(name), until: nil).size }
       let cancelled = Task { try await Region.attach(RegionName(name), until: nil).size }
       cancelled.cancel()

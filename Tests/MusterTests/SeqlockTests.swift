@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import CMuster
 import Muster
+import SystemPackage
 import Testing
 
 #if canImport(Glibc)
@@ -103,7 +105,8 @@ struct SeqlockTests {
         var last: UInt64 = 0
         while true { last = try await successor.waitForChange(since: last) }
       }
-      #expect(died.code == .writerDied)
+      #expect(died.code == .writerDied && died.pid != nil && died.pid != getpid())
+      #expect(died.description.contains("its writer, process \(died.pid ?? 0), died"))
       #expect(try await child.status == -SIGKILL)
       guard case .dead = try successor.writer() else {
         Issue.record("not dead")
@@ -204,8 +207,13 @@ struct CounterRegionTests {
       for labels in [[], [""], ["a", "a"], [String(repeating: "x", count: 32)], ["a\0b"]] {
         #expect(code { () throws(SeqlockError) in try CounterRegion(name, counters: labels) } == .invalidArgument)
       }
+      let long = try #require(throws: SeqlockError.self) {
+        try CounterRegion(name, counters: ["a", String(repeating: "x", count: 32)])
+      }
+      #expect(long.description.contains("“xxxx") && long.description.contains("more than 31 bytes"))
       let counters = try CounterRegion(name, counters: ["a", "b"])
-      #expect(code { () throws(SeqlockError) in try CounterRegion(name, counters: ["a", "c"]) } == .mismatch)
+      let other = try #require(throws: SeqlockError.self) { try CounterRegion(name, counters: ["a", "c"]) }
+      #expect(other.code == .mismatch && other.description.contains("its counter 1 is “b”, not “c”"))
       #expect(code { () throws(SeqlockError) in try CounterRegion(name, counters: ["a"]) } == .mismatch)
       try counters.claim()
       let missing = try #require(throws: SeqlockError.self) { try counters.add(1, to: "c") }
@@ -216,6 +224,51 @@ struct CounterRegionTests {
       counters.close()
       counters.close()
       #expect(code { () throws(SeqlockError) in try counters.snapshot() } == .closed)
+    }
+  }
+
+  @Test("Counters that a C program made are the same counters; so are those that an earlier version made")
+  func madeInC() async throws {
+    for layout: UInt64 in [0, 0x1234_5678_9abc_def1] {
+      try await withName { name in
+        let object = try #require(openInC(name, ["a", "b"], layout: layout))
+        let counters = try CounterRegion(name, counters: ["a", "b"])
+        try counters.claim()
+        try counters.add(7, to: "b")
+        #expect(try CounterRegion.attach(name).value(of: "b") == 7)
+        #expect(code { () throws(SeqlockError) in try CounterRegion(name, counters: ["b", "a"]) } == .mismatch)
+        muster_seqlock_close(object)
+      }
+    }
+  }
+
+  @Test("A value's seqlock is no row of counters, also where it has as many words")
+  func payloads() async throws {
+    try await withName { name in
+      let number = try Seqlock<Double>(name)
+      let error = try #require(throws: SeqlockError.self) { try CounterRegion.attach(name) }
+      #expect(error.code == .mismatch && error.description.contains("a value of 8 bytes"))
+      #expect(code { () throws(SeqlockError) in try CounterRegion(name, counters: ["a"]) } == .mismatch)
+      #expect(code { () throws(SeqlockError) in try CounterRegion.look(name) } == .mismatch)
+      #expect(number.sequence == 0)
+    }
+  }
+
+  @Test("Another user's counters are refused unless they are asked for", .enabled(if: geteuid() == 0))
+  func otherUsers() async throws {
+    await #expect(processExitsWith: .success) { [name = freshName() as String] in
+      let everybody: FilePermissions = [.ownerReadWrite, .groupRead, .otherRead]
+      let writer = try Seqlock<Int>(name + "-s", permissions: everybody)
+      let counters = try CounterRegion(name + "-c", counters: ["a"], permissions: everybody)
+      defer { for kind in ["-s", "-c"] { try? Region.remove(RegionName(name + kind), force: true) } }
+      try writer.claim()
+      try writer.write(3)
+      seteuid(65534)
+      let refused = code { () throws(SeqlockError) in try Seqlock<Int>.attach(name + "-s") } == .permissionDenied
+      let read = try? Seqlock<Int>.attach(name + "-s", anyOwner: true).read()?.value
+      let labels = try? CounterRegion.attach(name + "-c", anyOwner: true).labels
+      seteuid(0)
+      withExtendedLifetime(counters) { if !refused || read != 3 || labels != ["a"] { exit(1) } }
     }
   }
 
@@ -231,6 +284,22 @@ struct CounterRegionTests {
       #expect(try counters.value(of: "n") == 8000 && counters.sequence == 8000)
     }
   }
+}
+
+/// Makes counters as a C program does.
+private func openInC(_ name: String, _ labels: [String], layout: UInt64) -> OpaquePointer? {
+  var object: OpaquePointer?
+  var options = muster_seqlock_options()
+  options.words = UInt32(labels.count)
+  options.label_count = UInt32(labels.count)
+  options.layout = layout
+  let texts = labels.map { strdup($0) }
+  defer { for text in texts { free(text) } }
+  let status = texts.map { UnsafePointer($0) }.withUnsafeBufferPointer { texts in
+    options.labels = texts.baseAddress
+    return muster_seqlock_open(name, &options, &object)
+  }
+  return status == 0 ? object : nil
 }
 
 private func code<Value>(_ body: () throws(SeqlockError) -> Value) -> SeqlockError.Code? {

@@ -18,6 +18,9 @@ struct Failure: Hashable, Sendable {
   /// A positive errno value; 0 where no call of the core was made.
   var status: Int32
 
+  /// Why a forked child can't use what its parent opened.
+  static let inherited = "this process was forked from the one that opened it"
+
   var errno: Errno? { status == 0 ? nil : Errno(rawValue: status) }
 
   /// "the deadline passed (ETIMEDOUT)".

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import Synchronization
 
+/// A mutex that closures may keep.
+final class Lock: Sendable {
+  private let mutex = Mutex<Void>(())
+
+  func withLock<Result>(_ body: () -> Result) -> Result { mutex.withLock { _ in body() } }
+}
+
 /// A value that any thread may read and replace.
 final class Guarded<Value: Sendable>: Sendable {
   private let stored: Mutex<Value>

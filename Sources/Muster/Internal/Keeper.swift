@@ -5,8 +5,11 @@
 // So whatever takes or releases one runs here, on one thread that is started at the first and lives as long as the
 // process: the death that the others see is then the death of the process, which is what one means by it.
 //
-// The jobs are short: none sleeps. (Opening by name may wait up to a second for a process that was stopped in the
-// middle of removing or renewing that very region: MUSTER_REGION_PATIENCE.)
+// The jobs are short: what may sleep, such as opening a region, is done by the caller before. (Joining and claiming
+// may wait up to a second for a process that was stopped while joining in the very place: MUSTER_REGION_PATIENCE.)
+//
+// A forked child has no such thread, whatever its parent had, so it begins with another keeper: for what it opens
+// itself. Of what it inherited the C core says EPERM, or frees the child's copy.
 // SPDX-License-Identifier: Apache-2.0
 import CMuster
 import Synchronization
@@ -18,7 +21,8 @@ import Synchronization
 #endif
 
 final class Keeper: Sendable {
-  static let shared = Keeper()
+  static var shared: Keeper { ofProcess.value }
+  private static let ofProcess = ForkLocal { Keeper() }
 
   private struct Queue {
     var jobs: [Job] = []

@@ -10,33 +10,23 @@ import Synchronization
 #endif
 
 enum OwnThread {
-  /// How long one step of such a wait lasts before it asks whether its task was cancelled.
-  private static let step: Int64 = 50_000_000
-
-  /// Runs a blocking wait off the cooperative pool, in steps. The task goes on when the thread is done, so that the
-  /// outcome is certain: what happened before the cancellation was seen did happen.
+  /// Runs a blocking wait off the cooperative pool. The task goes on when the thread is done, so that the outcome is
+  /// certain: what happened before the cancellation was seen did happen.
   ///
-  /// - Parameter body: waits until the deadline that it is given, which is never later than `deadline`, and returns
-  ///   `ETIMEDOUT` when that passed.
-  static func wait(until deadline: Deadline, _ body: @escaping @Sendable (Deadline) -> Int32) async -> WaitEnd {
-    let cancelled = Flag()
-    return await withTaskCancellationHandler {
+  /// - Parameters:
+  ///   - stop: called when the task is cancelled, by any thread: makes `body` return.
+  ///   - body: waits, and returns `ECANCELED` when it was stopped.
+  static func wait(stop: @escaping @Sendable () -> Void, _ body: @escaping @Sendable () -> Int32) async -> WaitEnd {
+    await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let status = Threads.start("muster-wait") {
-          continuation.resume(returning: repeatSteps(deadline, cancelled, body))
+          let status = body()
+          continuation.resume(returning: status == ECANCELED ? .cancelled : .status(status))
         }
         if status != 0 { continuation.resume(returning: .noThread(status)) }
       }
     } onCancel: {
-      cancelled.set()
-    }
-  }
-
-  private static func repeatSteps(_ deadline: Deadline, _ cancelled: Flag, _ body: (Deadline) -> Int32) -> WaitEnd {
-    while true {
-      let status = body(deadline.atMost(nanoseconds: step))
-      if status != ETIMEDOUT || deadline.hasPassed { return .status(status) }
-      if cancelled.isSet { return .cancelled }
+      stop()
     }
   }
 }

@@ -15,6 +15,8 @@ enum WaitEnd: Sendable {
   case status(Int32)
   /// The task was cancelled before anything else came.
   case cancelled
+  /// The object was closed before anything else came.
+  case closed
   /// No thread could be started to wait on.
   case noThread(Int32)
 }
@@ -24,9 +26,15 @@ enum WaitEnd: Sendable {
 /// `poll` and `giveUp` are called by one thread at a time: first by the task that waits, then by the reactor thread
 /// that the wait was handed to under the reactor's lock, then, the same way, by the next. That is why it is Sendable.
 class PendingWait: @unchecked Sendable {
+  /// Why a wait is to end although nothing came.
+  enum Reason: Sendable {
+    case cancelled
+    case closed
+  }
+
   private struct State {
-    var cancelled = false
-    var thread: ReactorThread?
+    var reason: Reason?
+    var bell: Doorbell?
     var continuation: CheckedContinuation<WaitEnd, Never>?
   }
 
@@ -46,18 +54,20 @@ class PendingWait: @unchecked Sendable {
   /// Ends a wait whose deadline passed, or whose task was cancelled: `ETIMEDOUT`, or the outcome that came first.
   func giveUp() -> Int32 { ETIMEDOUT }
 
-  var isCancelled: Bool { state.withLock { $0.cancelled } }
+  /// Why it is to end, if it is.
+  var reason: Reason? { state.withLock { $0.reason } }
 
-  /// Which thread to call when the task is cancelled. Set before that thread first asks `isCancelled`: a cancellation
-  /// that it does not see then finds the thread here and rings.
-  func belongs(to thread: ReactorThread) { state.withLock { $0.thread = thread } }
+  /// Which bell to ring when the wait is to end. Set before the thread of that bell first asks for the `reason`: one
+  /// that it does not see then finds the bell here and rings.
+  func belongs(to bell: Doorbell) { state.withLock { $0.bell = bell } }
 
-  func cancel() {
-    let thread = state.withLock { state in
-      state.cancelled = true
-      return state.thread
+  /// Asks the wait to end. That it is closed outweighs that its task was cancelled.
+  func end(because reason: Reason) {
+    let bell = state.withLock { state in
+      if state.reason != .closed { state.reason = reason }
+      return state.bell
     }
-    thread?.bell.ring()
+    bell?.ring()
   }
 
   func suspend(_ continuation: CheckedContinuation<WaitEnd, Never>) {
@@ -69,31 +79,51 @@ class PendingWait: @unchecked Sendable {
     let continuation = state.withLock { state in
       defer {
         state.continuation = nil
-        state.thread = nil
+        state.bell = nil
       }
       return state.continuation
     }
     continuation?.resume(returning: how)
   }
 
-  /// What giving up for a cancellation came to.
-  func endCancelled() -> WaitEnd {
+  /// What ending for a reason came to. Who has closed has left, and has nothing to give up.
+  func outcome(of reason: Reason) -> WaitEnd {
+    if reason == .closed { return .closed }
     let status = giveUp()
     return status == ETIMEDOUT ? .cancelled : .status(status)
   }
 }
 
 extension PendingWait {
-  /// The same wait on the caller's own thread, which sleeps.
-  func runBlocking() -> Int32 {
-    withWaitSet { set in
+  /// The same wait on the caller's own thread, which sleeps, at a doorbell too.
+  func runBlocking() -> WaitEnd {
+    let bell = Doorbell()
+    belongs(to: bell)
+    return withWaitSet { set in
       while true {
+        let seen = bell.count
+        if let reason { return outcome(of: reason) }
         let status = poll(set)
-        if status != EAGAIN { return status }
-        if deadline.hasPassed { return giveUp() }
+        if status != EAGAIN { return .status(status) }
+        if deadline.hasPassed { return .status(giveUp()) }
+        append(muster_wait_word(address: bell.address, expected: seen), to: set)
         let slept = muster_wait_any(set, deadline)
-        if slept != 0 && slept != ETIMEDOUT { return slept }
+        if slept != 0 && slept != ETIMEDOUT { return .status(slept) }
       }
     }
   }
+}
+
+/// Adds a word to a set. Where there is no room it takes the place of the last, which is a member on watch for others
+/// (group.h): the recheck finds its death.
+func append(_ word: muster_wait_word, to set: UnsafeMutablePointer<muster_wait_set>) {
+  let at = min(Int(set.pointee.count), Int(MUSTER_WAIT_WORDS) - 1)
+  waitWords(of: set)[at] = word
+  set.pointee.count = UInt32(at + 1)
+}
+
+/// C's array, which Swift sees as a tuple.
+func waitWords(of set: UnsafeMutablePointer<muster_wait_set>) -> UnsafeMutablePointer<muster_wait_word> {
+  let offset = MemoryLayout<muster_wait_set>.offset(of: \.words)!
+  return (UnsafeMutableRawPointer(set) + offset).assumingMemoryBound(to: muster_wait_word.self)
 }

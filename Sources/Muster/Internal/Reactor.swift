@@ -15,10 +15,10 @@
 // earliest.
 //
 // Why no submission or cancellation is lost. A thread reads its doorbell's count, then takes its inbox and polls and
-// asks each wait whether it was cancelled, then sleeps at that count. Who submits puts the wait into the inbox, then
-// rings. Who cancels marks the wait, then rings the thread that it belongs to, both under the wait's lock; belonging
-// is set under the same lock before the thread first looks for the mark. So a mark that the thread did not see was
-// made after, hence knows the thread, and its ring changes the count.
+// asks each wait whether it is to end, then sleeps at that count. Who submits puts the wait into the inbox, then
+// rings. Who cancels a task, or closes an object, marks the wait and takes the bell of the thread that it belongs to,
+// both under the wait's lock, then rings; belonging is set under the same lock before the thread first looks for the
+// mark. So a mark that the thread did not see was made after, hence knows the bell, and its ring changes the count.
 //
 // Why each task is resumed exactly once. A wait is in one place at any time: in the hands of the task that made it, in
 // one inbox, or in one thread's list; it moves under the reactor's lock; and only who has it in hand resumes its task,
@@ -39,7 +39,9 @@ import Synchronization
 #endif
 
 final class Reactor: Sendable {
-  static let shared = Reactor(sharesThreads: Reactor.hasManyWordSleep)
+  /// That of the process. A forked child has none of the threads, so it begins with another.
+  static var shared: Reactor { ofProcess.value }
+  private static let ofProcess = ForkLocal { Reactor(sharesThreads: Reactor.hasManyWordSleep) }
 
   /// The words of a sleep that are there for waits: all but the doorbell.
   static let words = Int(MUSTER_WAIT_WORDS) - 1
@@ -82,17 +84,18 @@ final class Reactor: Sendable {
         if status != 0 { wait.end(fail(wait, status)) }
       }
     } onCancel: {
-      wait.cancel()
+      wait.end(because: .cancelled)
     }
   }
 
   /// The first look, on the task's own thread: most waits that are over already cost no hand-over. A long one is left
   /// to its thread.
   private func begin(_ wait: PendingWait) -> FirstLook {
+    if wait.reason == .closed { return .over(.closed) }
     guard !wait.isLong else { return .goesOn(words: 0) }
     let (status, words) = withWaitSet { set in (wait.poll(set), min(Int(set.pointee.count), Self.words)) }
     if status != EAGAIN { return .over(.status(status)) }
-    if Task.isCancelled { return .over(wait.endCancelled()) }
+    if Task.isCancelled { return .over(wait.outcome(of: .cancelled)) }
     return wait.deadline.hasPassed ? .over(.status(wait.giveUp())) : .goesOn(words: words)
   }
 

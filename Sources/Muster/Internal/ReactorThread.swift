@@ -37,7 +37,7 @@ final class ReactorThread: @unchecked Sendable {
   var hasEmptyInbox: Bool { inbox.isEmpty }
 
   func accept(_ wait: PendingWait, words: Int) {
-    wait.belongs(to: self)
+    wait.belongs(to: bell)
     inbox.append(wait)
     inboxWords += words
   }
@@ -95,13 +95,18 @@ final class ReactorThread: @unchecked Sendable {
     for wait in waits {
       scratch.pointee.count = 0
       scratch.pointee.recheck = .max
+      let reason = wait.reason
+      if reason == .closed {
+        wait.end(.closed)
+        continue
+      }
       let status = wait.poll(scratch)
       if status != EAGAIN {
         wait.end(.status(status))
         continue
       }
-      if wait.isCancelled {
-        wait.end(wait.endCancelled())
+      if let reason {
+        wait.end(wait.outcome(of: reason))
         continue
       }
       if wait.deadline.hasPassed {
@@ -117,7 +122,8 @@ final class ReactorThread: @unchecked Sendable {
     }
     reactor.setLoad(of: self, to: Int(union.pointee.count))
     for (wait, words) in crowdedOut where reactor.place(wait, words: words) != 0 {
-      // No thread to be had: this one keeps it, and looks often.
+      // No thread to be had: this one keeps it, and looks often. Placing has said that it belongs to the other.
+      wait.belongs(to: bell)
       kept.append(wait)
       nearest = min(nearest, wait.deadline)
       union.pointee.recheck = min(union.pointee.recheck, muster_deadline_after(Self.crowded))
@@ -135,21 +141,10 @@ final class ReactorThread: @unchecked Sendable {
     let have = Int(union.pointee.count)
     let count = min(Int(set.pointee.count), Reactor.words)
     guard have + count <= Reactor.words else { return false }
-    let from = Self.words(of: set)
-    Self.words(of: union).advanced(by: have).update(from: from, count: count)
+    let from = waitWords(of: set)
+    waitWords(of: union).advanced(by: have).update(from: from, count: count)
     union.pointee.count = UInt32(have + count)
     if set.pointee.recheck > 0 { union.pointee.recheck = min(union.pointee.recheck, set.pointee.recheck) }
     return true
-  }
-
-  private func append(_ word: muster_wait_word, to union: UnsafeMutablePointer<muster_wait_set>) {
-    Self.words(of: union)[Int(union.pointee.count)] = word
-    union.pointee.count += 1
-  }
-
-  /// C's array, which Swift sees as a tuple.
-  private static func words(of set: UnsafeMutablePointer<muster_wait_set>) -> UnsafeMutablePointer<muster_wait_word> {
-    let offset = MemoryLayout<muster_wait_set>.offset(of: \.words)!
-    return (UnsafeMutableRawPointer(set) + offset).assumingMemoryBound(to: muster_wait_word.self)
   }
 }

@@ -1,0 +1,128 @@
+// Closing what is waited for: others get at once what the object held, and its waits end.
+// SPDX-License-Identifier: Apache-2.0
+import Testing
+
+@testable import Muster
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+@Suite("Closing", .timeLimit(.minutes(1)))
+struct ClosingTests {
+  @Test("A seqlock that is closed while it is waited for has released its claim, and the waits throw `closed`")
+  func seqlock() async throws {
+    try await withName { name in
+      let writer = try Seqlock<Int>(name)
+      try writer.claim()
+      try writer.write(1)
+      let awaited = Task { await code { () throws(SeqlockError) in try await writer.waitForChange(since: 1) } }
+      let blocked = Task {
+        await blocking { caught { () throws(SeqlockError) in try writer.waitForChangeBlocking(since: 1) } }
+      }
+      try await eventually { writer.waitCount == 2 }
+      writer.close()
+      // At once, not when the waits have ended.
+      let successor = try Seqlock<Int>(name)
+      let found = try successor.claim()
+      #expect(found.sequence == 1 && found.diedPID == nil)
+      #expect(await awaited.value?.code == .closed)
+      #expect(await blocked.value?.code == .closed)
+      #expect(caught { () throws(SeqlockError) in try writer.claim() }?.code == .closed)
+    }
+  }
+
+  @Test("A group that is closed while it is waited for has been left, and the waits throw `closed`")
+  func group() async throws {
+    try await withName { name in
+      let group = try Muster.Group(name, capacity: 2)
+      let other = try Muster.Group(name, capacity: 2)
+      try group.join()
+      let seen = group.roster
+      let awaited = Task { await code { () throws(GroupError) in try await group.waitForChange(since: seen) } }
+      let blocked = Task {
+        await blocking { caught { () throws(GroupError) in try group.waitForChangeBlocking(since: seen) } }
+      }
+      try await eventually { group.waitCount == 2 }
+      group.close()
+      #expect(try other.member(0).state == .left)
+      #expect(await awaited.value?.code == .closed)
+      #expect(await blocked.value?.code == .closed)
+    }
+  }
+
+  @Test(
+    "A barrier that is closed while a task waits has been left, and the wait throws `closed`", arguments: [false, true])
+  func barrier(hasAction: Bool) async throws {
+    try await withName { name in
+      let barrier = try Barrier(name, parties: 2, action: hasAction ? { @Sendable in } : nil)
+      let other = try Barrier(name, parties: 2)
+      let awaited = Task { await code { () throws(BarrierError) in try await barrier.wait() } }
+      try await eventually { barrier.waitCount == 1 }
+      try await eventually { try other.state().arrived == 1 }
+      barrier.close()
+      #expect(await awaited.value?.code == .closed)
+      // With an action it is on a thread of its own, which may have been in the midst of a look.
+      try await eventually { try other.members()[0].state == .left }
+      // It had arrived; from the next phase on it is missed.
+      try await other.wait()
+      #expect(await code { () throws(BarrierError) in try await other.wait() }?.code == .memberDied)
+    }
+  }
+
+  @Test("An action may close its own barrier")
+  func closingFromTheAction() async throws {
+    try await withName { name in
+      let barriers = Guarded<[Barrier]>([])
+      let first = try Barrier(name, parties: 2, action: { barriers.value.first?.close() })
+      barriers.value = [first]
+      let other = try Barrier(name, parties: 2)
+      try other.arrive()
+      _ = await code { () throws(BarrierError) in try await first.wait() }
+      try await eventually { try other.members()[0].state == .left }
+      barriers.value = []
+    }
+  }
+
+  @Test("Numbers mean in each call what they mean there: a thread that can't be started is the system's")
+  func codes() {
+    for status in [EAGAIN, EBUSY, ENOMEM] {
+      #expect(SeqlockError("open", "x", status: status).code == .system)
+      #expect(BarrierError("open", "x", status: status).code == .system)
+      #expect(GroupError("open", "x", status: status).code == .system)
+    }
+    #expect(SeqlockError("wait for", "x", status: EPERM, code: .system).code == .system)
+  }
+}
+
+extension Seqlock {
+  fileprivate var waitCount: Int { core.handle.waitCount }
+}
+
+extension Muster.Group {
+  fileprivate var waitCount: Int { handle.waitCount }
+}
+
+extension Barrier {
+  fileprivate var waitCount: Int { handle.waitCount }
+}
+
+private func caught<Value, Failure: Error>(_ body: () throws(Failure) -> Value) -> Failure? {
+  do throws(Failure) {
+    _ = try body()
+    return nil
+  } catch {
+    return error
+  }
+}
+
+private func code<Value, Failure: Error>(_ body: () async throws(Failure) -> Value) async -> Failure? {
+  do throws(Failure) {
+    _ = try await body()
+    return nil
+  } catch {
+    return error
+  }
+}
