@@ -46,6 +46,8 @@ let package = Package(
     .executableTarget(
       name: "example-counters", dependencies: ["Muster"], path: "Examples/Swift/counters",
       swiftSettings: swiftSettings),
+    .executableTarget(
+      name: "benchmark-latency", dependencies: ["Muster"], path: "Benchmarks/swift", swiftSettings: swiftSettings),
     .testTarget(
       name: "MusterTests",
       dependencies: [
