@@ -34,8 +34,9 @@ struct Latency {
     }
   }
 
-  /// Asks, and waits for each answer.
-  static func measure(_ form: Form, rounds: UInt64) async throws -> [Duration] {
+  /// Asks, and waits for each answer. In the cooperative pool, as most tasks: the main actor's tasks go on by another
+  /// thread again.
+  @concurrent static func measure(_ form: Form, rounds: UInt64) async throws -> [Duration] {
     let name = "muster-latency-\(getpid())"
     defer { for end in ["-ask", "-answer"] { try? Region.remove(RegionName(name + end), force: true) } }
     let ask = try Seqlock<UInt64>(name + "-ask")
@@ -60,7 +61,7 @@ struct Latency {
   }
 
   /// Answers each question with its number.
-  static func answer(_ name: String, _ form: Form, rounds: UInt64) async throws {
+  @concurrent static func answer(_ name: String, _ form: Form, rounds: UInt64) async throws {
     let ask = try Seqlock<UInt64>(name + "-ask")
     let answer = try Seqlock<UInt64>(name + "-answer")
     try answer.claim()
