@@ -61,9 +61,17 @@ public final class CounterRegion: Sendable {
   ) throws(SeqlockError) {
     if let reason = Self.flaw(of: counters) { throw SeqlockError(Self.opening, name, status: EINVAL, reason: reason) }
     // Any layout: the labels themselves are compared, so that C programs, which give no number, meet them too.
-    try self.init(
-      try SeqlockCore(
-        name, words: counters.count, labels: counters, layout: 0, flags: mode.flags, permissions: permissions))
+    let core: SeqlockCore
+    do throws(SeqlockError) {
+      core = try SeqlockCore(
+        name, words: counters.count, labels: counters, layout: 0, flags: mode.flags, permissions: permissions)
+    } catch {
+      guard let mismatch = error.mismatch, mismatch.property == .layout else { throw error }
+      throw SeqlockError(
+        Self.opening, name, status: EPROTO, mismatch: mismatch.core,
+        reason: "it has \(mismatch.found) counters, not \(mismatch.expected)")
+    }
+    try self.init(core)
     if let index = labels.indices.first(where: { labels[$0] != counters[$0] }) {
       let (asked, found) = (counters[index], labels[index])
       close()

@@ -24,8 +24,10 @@ public struct Mismatch: Hashable, Sendable, CustomStringConvertible {
 
     init(_ kind: muster_mismatch_kind) { self.kind = kind.rawValue }
 
+    var core: muster_mismatch_kind { muster_mismatch_kind(rawValue: kind)! }
+
     /// "another size", "another version of that object"...
-    public var description: String { String(cString: muster_mismatch_text(muster_mismatch_kind(rawValue: kind)!)) }
+    public var description: String { String(cString: muster_mismatch_text(core)) }
   }
 
   /// What differs.
@@ -41,6 +43,8 @@ public struct Mismatch: Hashable, Sendable, CustomStringConvertible {
     self.expected = mismatch.expected
     self.found = mismatch.found
   }
+
+  var core: muster_mismatch { muster_mismatch(kind: property.core, expected: expected, found: found) }
 
   /// "another size (asked for 64, found 128)".
   public var description: String {

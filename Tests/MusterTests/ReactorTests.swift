@@ -1,6 +1,7 @@
 // How tasks wait: that threads come and go as needed, and that nothing is left of a wait that ended.
 // SPDX-License-Identifier: Apache-2.0
 import Synchronization
+import SystemPackage
 import Testing
 
 @testable import Muster
@@ -122,6 +123,43 @@ struct ReactorTests {
   func keeperNesting() throws {
     let result = try Keeper.shared.run { (try? Keeper.shared.run { 7 }) ?? 0 }
     #expect(result == 7)
+  }
+
+  @Test("A region that is held up, by one who is removing it, holds up no job of the keeper's")
+  func keeperIsNotHeldUp() async throws {
+    try await withName { name in
+      try Barrier(name, parties: 2).close()
+      let file = try FileDescriptor.open(FilePath("/dev/shm/" + name), .readWrite)
+      defer { try? file.close() }
+      // As a remover does: alone on the byte that every user of the region shares (region_layout.h).
+      var lock = flock()
+      lock.l_type = Int16(F_WRLCK)
+      lock.l_len = 1
+      let openFileLock: Int32 = 37
+      #expect(fcntl(file.rawValue, openFileLock, &lock) == 0)
+      let steps = Guarded(0)
+      let opening = Task {
+        await blocking {
+          steps.value = 1
+          defer { steps.value = 2 }
+          do throws(BarrierError) {
+            try Barrier(name, parties: 2).close()
+            return nil as BarrierError.Code?
+          } catch {
+            return error.code
+          }
+        }
+      }
+      try await eventually { steps.value > 0 }
+      var jobs = 0
+      while steps.value == 1 {
+        jobs += try Keeper.shared.run { 1 }
+        try await Task.sleep(for: .milliseconds(2))
+      }
+      // It waits for a second. Queued behind it there would be one.
+      #expect(jobs > 5)
+      #expect(await opening.value == .system)
+    }
   }
 
   @Test("Instants and durations become deadlines, also the impossible ones")

@@ -214,7 +214,9 @@ struct CounterRegionTests {
       let counters = try CounterRegion(name, counters: ["a", "b"])
       let other = try #require(throws: SeqlockError.self) { try CounterRegion(name, counters: ["a", "c"]) }
       #expect(other.code == .mismatch && other.description.contains("its counter 1 is “b”, not “c”"))
-      #expect(code { () throws(SeqlockError) in try CounterRegion(name, counters: ["a"]) } == .mismatch)
+      let fewer = try #require(throws: SeqlockError.self) { try CounterRegion(name, counters: ["a"]) }
+      #expect(fewer.code == .mismatch && fewer.description.contains("it has 2 counters, not 1"))
+      #expect(fewer.mismatch?.expected == 1 && fewer.mismatch?.found == 2)
       try counters.claim()
       let missing = try #require(throws: SeqlockError.self) { try counters.add(1, to: "c") }
       #expect(missing.code == .invalidArgument && missing.description.contains("“c”"))
