@@ -134,7 +134,9 @@ public final class Region: Sendable {
       do throws(RegionError) {
         return .success(try attach())
       } catch {
-        guard error.code == .notFound else { return .failure(error) }
+        // Who removes or renews it may be stopped: that is waited for as long as the name is.
+        let mayCome = error.code == .notFound || (error.code == .inUse && !deadline.hasPassed)
+        if !mayCome { return .failure(error) }
       }
       if deadline.hasPassed || stop.waitBlocking(after: 0, deadline: deadline.atMost(nanoseconds: pause)) { return nil }
       pause = min(pause * 2, 2_560_000)
