@@ -18,11 +18,10 @@ static int fits(uint32_t parties, uint32_t on_death) {
   return muster_barrier_size(parties) != 0 && on_death <= MUSTER_ON_DEATH_AWAIT;
 }
 
-// Lays everything but the constant line, so that it can be done again by whoever finds that the one before died in it.
-static int lay(barrier_shared *shared, size_t size, uint32_t parties) {
+// Lays all of its own words but the constant line, so that it can be done again by whoever finds that the one before died in it.
+static void lay(barrier_shared *shared) {
   memset((unsigned char *)shared + offsetof(barrier_shared, root), 0, sizeof *shared - offsetof(barrier_shared, root));
   shared->root = root_make(0, 0, 0, STATE_OPEN, 0, 0, (1u << BARRIER_HISTORY) - 1);
-  return muster_group_init(shared + 1, size - sizeof *shared, parties);
 }
 
 int muster_barrier_init(void *memory, size_t size, uint32_t parties, muster_on_death on_death) {
@@ -34,7 +33,8 @@ int muster_barrier_init(void *memory, size_t size, uint32_t parties, muster_on_d
   shared->version = BARRIER_VERSION;
   shared->parties = parties;
   shared->on_death = on_death;
-  return lay(shared, size, parties);
+  lay(shared);
+  return muster_group_init(shared + 1, size - sizeof *shared, parties);
 }
 
 typedef struct joining {
@@ -124,8 +124,11 @@ static int fill(void *payload, size_t size, void *context) {
 static int renew(void *payload, size_t size, void *context) {
   (void)context;
   uint32_t parties, on_death;
-  int status = check(payload, size, &parties, &on_death);
-  return status ? status : lay(payload, size, parties);
+  barrier_shared *shared = payload;
+  int status = check(shared, size, &parties, &on_death);
+  if (status) return status;
+  lay(shared);
+  return muster_group_renew(shared + 1, size - sizeof *shared);
 }
 
 int muster_barrier_open(const char *name, const muster_barrier_options *options, muster_barrier **barrier) {

@@ -64,7 +64,17 @@ static void dead_generation(void) { sweep_reap_killed(sweep_peer(arrive_and_die,
 // Who comes while the operator makes things anew may have to wait for it, and is told EBUSY if that takes long.
 static pid_t waits_for_it;
 
+// Who only looks is held up by nobody, and never told that something whole is not.
+static void look(void) {
+  muster_barrier_options options = {.observe = 1, .flags = MUSTER_REGION_READ_ONLY | MUSTER_REGION_PEEK};
+  muster_barrier *barrier;
+  int status = muster_barrier_open(sweep_name("barrier"), &options, &barrier);
+  SWEEP_CHECK(status == 0 || status == ENOENT);
+  if (!status) SWEEP_STATUS(muster_barrier_close(barrier), 0);
+}
+
 static void open_meanwhile(void) {
+  look();
   waits_for_it = sweep_peer(come_and_go, 0);
   if (!sweep_ends_soon(waits_for_it)) return;
   SWEEP_STATUS(sweep_reap(waits_for_it), 0);
@@ -77,6 +87,7 @@ static void open_check(void) {
     int status = sweep_reap(waits_for_it);
     SWEEP_CHECK(status == 0 || status == EBUSY);
   }
+  look();
   if (sweep->returned) SWEEP_STATUS(sweep->result, 0);
   if (sweep->injection == SWEEP_STALL) sweep_finish();
   sweep_newcomer(meet, 0);

@@ -155,6 +155,7 @@ uint64_t muster_seqlock_sequence(const muster_seqlock *MUSTER_NONNULL seqlock) M
 //   EACCES   a read-only handle
 //   EPERM    a handle inherited over fork
 //   EBADMSG  the newest value is not whole, or the claim's place is corrupt
+//   ENOLCK   this thread holds as many claims and memberships as it may (group.h)
 //   ENOMEM
 int muster_seqlock_claim(muster_seqlock *MUSTER_NONNULL seqlock,
                          muster_seqlock_claimant *MUSTER_NULLABLE found) MUSTER_MUST_CHECK;
