@@ -36,7 +36,9 @@ typedef struct arena {
   _Alignas(MUSTER_SEQLOCK_ALIGNMENT) unsigned char seqlock[4096];
 } arena;
 
+// Unrolled as the snapshot's are: what is compared is the protocol.
 static inline void loads(const uint64_t *from, uint64_t words[WORDS]) {
+  MUSTER_UNROLL_8
   for (int i = 0; i < WORDS; i++) words[i] = __atomic_load_n(from + i, __ATOMIC_RELAXED);
 }
 

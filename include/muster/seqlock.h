@@ -259,8 +259,9 @@ MUSTER_NONBLOCKING MUSTER_MUST_CHECK static inline int muster_seqlock_snapshot(
   if (first > reader->words || count > reader->words - first) return EINVAL;
   uint64_t number = __atomic_load_n(reader->latest, __ATOMIC_ACQUIRE);
   for (uint32_t attempt = 0; attempt < MUSTER_SEQLOCK_ATTEMPTS; attempt++) {
-    const uint64_t *stamp = reader->latest + MUSTER_SEQLOCK_COPIES + (number & 1) * reader->stride;
+    const uint64_t *stamp = reader->latest + MUSTER_SEQLOCK_COPIES + (-(number & 1) & reader->stride);
     const uint64_t *from = stamp + 1 + first;
+    MUSTER_UNROLL_8
     for (uint32_t i = 0; i < count; i++) words[i] = __atomic_load_n(from + i, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     if (__builtin_expect(__atomic_load_n(stamp, __ATOMIC_RELAXED) == number, 1)) {
