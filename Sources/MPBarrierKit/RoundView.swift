@@ -86,9 +86,9 @@ struct RoundView {
     provisional = lines.count
   }
 
-  /// Takes the provisional lines off the screen.
+  /// Takes the provisional lines off the screen. From the first column on: a key pressed meanwhile, such as Ctrl-C, may have been echoed.
   private mutating func clear() {
-    if provisional > 0 { output.write("\u{1B}[\(provisional)A\u{1B}[J") }
+    if provisional > 0 { output.write("\r\u{1B}[\(provisional)A\u{1B}[J") }
     provisional = 0
   }
 }
