@@ -23,6 +23,15 @@ void muster_barrier_mark_absent(muster_barrier *barrier, uint32_t member) {
                     __ATOMIC_SEQ_CST);
 }
 
+enum { FORGET_EVERY = 0xffffff, NEAR = 1 << 20 };
+
+// Before phases are so many that it would seem to lie ahead.
+static void forget_old_reset(muster_barrier *barrier, uint32_t phase) {
+  uint32_t *last = &barrier->shared->last_reset, seen = __atomic_load_n(last, __ATOMIC_ACQUIRE);
+  if (seen & ~PHASE_MASK && phase_distance(seen & PHASE_MASK, phase) > UINT32_C(1) << 29)
+    __atomic_compare_exchange_n(last, &seen, 0, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
 // The absent places are read after `root`, so that who set his absent bit before a bit of this root is seen.
 uint64_t muster_barrier_next(muster_barrier *barrier, uint64_t root, int completed) {
   uint32_t phase = root_phase(root), history = root_history(root);
@@ -33,18 +42,23 @@ uint64_t muster_barrier_next(muster_barrier *barrier, uint64_t root, int complet
     while (!(seen & ~PHASE_MASK) || phase_is_past(seen & PHASE_MASK, reset))
       if (__atomic_compare_exchange_n(last, &seen, reset | ~PHASE_MASK, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) break;
   }
+  if (!(phase & FORGET_EVERY)) forget_old_reset(barrier, phase);
   return root_make(phase + 1, 0, muster_barrier_absent_children(barrier), STATE_OPEN, 0, 0,
                    history << 1 | (uint32_t)completed);
 }
 
+// Whether a note of sleepers is of that phase or of one that a fast member may have got to. Nobody gets far before those who sleep have
+// been woken; what lies further ahead is of long ago.
+static int is_due(uint32_t note, uint32_t phase) { return note && phase_distance(phase, note >> 1) < NEAR; }
+
 static void wake_sleepers(muster_barrier *barrier, uint32_t phase) {
   uint32_t sleeping = __atomic_load_n(&barrier->shared->sleeping, __ATOMIC_SEQ_CST);
-  if (sleeping && !phase_is_past(sleeping >> 1, phase)) muster_futex_wake_all(barrier_futex(barrier));
+  if (is_due(sleeping, phase)) muster_futex_wake_all(barrier_futex(barrier));
 }
 
 void muster_barrier_announce_sleep(muster_barrier *barrier, uint32_t phase) {
   uint32_t *word = &barrier->shared->sleeping, tag = phase << 1 | 1, seen = __atomic_load_n(word, __ATOMIC_SEQ_CST);
-  while (seen != tag && (!seen || phase_is_past(seen >> 1, phase)))
+  while (!is_due(seen, phase))
     if (__atomic_compare_exchange_n(word, &seen, tag, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return;
 }
 

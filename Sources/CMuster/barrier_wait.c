@@ -154,10 +154,13 @@ static int has_died(const muster_barrier *barrier, uint32_t index) {
 static void pass_on(muster_barrier *barrier, uint32_t phase) {
   muster_member_set watched = barrier->watched;
   if (!(watched.bits[0] | watched.bits[1] | watched.bits[2] | watched.bits[3])) return;
-  barrier->watched = (muster_member_set){{0}};
   if (barrier->polled != phase) return;
-  barrier->quick = barrier->may_yield && muster_clock_now() < barrier->nap_ends;
-  int died = muster_group_roster(barrier->group) != barrier->roster;
+  barrier->watched = (muster_member_set){{0}};
+  int early = muster_clock_now() < barrier->nap_ends;
+  barrier->quick = barrier->may_yield && early;
+  // A nap that ended by its own clock and finds the phase over was not woken, so the others may not be either; and whoever owes them that
+  // may die only now, when nobody sleeps at his lock any more.
+  int died = (barrier->napping && !early) || muster_group_roster(barrier->group) != barrier->roster;
   for (uint32_t k = 0; k < barrier->parties && !died; k++)
     died = watched.bits[k / 64] >> k % 64 & 1 && has_died(barrier, k);
   if (died) muster_futex_wake_all(barrier_futex(barrier));
@@ -214,6 +217,8 @@ int muster_barrier_poll(muster_barrier *barrier, uint32_t phase, muster_barrier_
     barrier->roster = watch.roster;
     // Others may go to sleep by this duty from here on, so until it is known who lives, it is for all.
     memset(&barrier->watched, duty.role == DUTY_NONE ? 0 : 0xff, sizeof barrier->watched);
+    barrier->napping = 1;
+    if (!again) barrier->nap_ends = muster_deadline_after(NAP);
     if (muster_barrier_tend(barrier, phase, again || duty.role == DUTY_WATCHER)) continue;
     muster_barrier_announce_sleep(barrier, phase);
     uint64_t root = __atomic_load_n(&shared->root, __ATOMIC_SEQ_CST);
@@ -222,9 +227,7 @@ int muster_barrier_poll(muster_barrier *barrier, uint32_t phase, muster_barrier_
     set->recheck = muster_deadline_after(muster_recheck);
     muster_wait_set_add(set, barrier_futex(barrier), (uint32_t)root);
     // To sleep at many words costs more than a quick round. Where the last was one, those on duty begin to watch a little later.
-    if (!again) barrier->nap_ends = set->recheck - muster_recheck + NAP;
-    barrier->napping = !again && barrier->quick && duty.role != DUTY_NONE;
-    if (barrier->napping) {
+    if (!again && barrier->quick && duty.role != DUTY_NONE) {
       set->recheck = barrier->nap_ends;
       return EAGAIN;
     }
@@ -232,6 +235,7 @@ int muster_barrier_poll(muster_barrier *barrier, uint32_t phase, muster_barrier_
     watch.watched = &watched;
     if (!muster_group_watch(barrier->group, &watch, duty, set)) {
       barrier->watched = watched;
+      barrier->napping = 0;
       return EAGAIN;
     }
     if (turn < GROUP_TURNS) continue;
@@ -252,6 +256,7 @@ int muster_barrier_expire(muster_barrier *barrier, uint32_t phase, muster_barrie
     tell(barrier, result, phase, ETIMEDOUT, 0);
     return ETIMEDOUT;
   }
+  pass_on(barrier, phase);
   tell(barrier, result, phase, status, root);
   return status;
 }

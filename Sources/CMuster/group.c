@@ -159,11 +159,11 @@ int muster_group_note_end(muster_group *group, uint32_t index, uint32_t incarnat
 
 // Takes the lock of a place that was found not to be held. If its last member died, that is counted first: once the lock is taken, or
 // the place free, nobody who was woken by that death could tell it any more.
-static int take_place(muster_group *group, uint32_t index) {
+static int take_place(muster_group *group, uint32_t index, int (*take)(liveness_lock *lock)) {
   group_place *place = &group->places[index];
   uint32_t incarnation = __atomic_load_n(&place->incarnation, __ATOMIC_ACQUIRE);
   if (muster_group_life(group, index) == MUSTER_MEMBER_DEAD) muster_group_note_end(group, index, incarnation);
-  return muster_liveness_take(&place->lock);
+  return take(&place->lock);
 }
 
 // What the place was, by one who has just taken its lock: nobody else changes it now.
@@ -179,13 +179,20 @@ static void put_back(group_place *place, muster_member_state state) {
   muster_liveness_release(&place->lock);
 }
 
-static void sit_down(muster_group *group, uint32_t index) {
+// Who joins, found out before he takes a place: those who watch sleep at his lock only once the roster has told of him, so between the
+// two there is no system call, and who is killed there is missed a second later.
+typedef struct newcomer {
+  int32_t pid;
+  uint32_t thread;
+  uint64_t start;
+} newcomer;
+
+static void sit_down(muster_group *group, uint32_t index, const newcomer *who) {
   group_place *place = &group->places[index];
-  int32_t pid = (int32_t)getpid();
-  group->thread = this_thread();
-  __atomic_store_n(&place->pid, pid, __ATOMIC_RELAXED);
-  __atomic_store_n(&place->thread, group->thread, __ATOMIC_RELEASE);
-  __atomic_store_n(&place->start, muster_process_start(pid), __ATOMIC_RELAXED);
+  group->thread = who->thread;
+  __atomic_store_n(&place->pid, who->pid, __ATOMIC_RELAXED);
+  __atomic_store_n(&place->thread, who->thread, __ATOMIC_RELEASE);
+  __atomic_store_n(&place->start, who->start, __ATOMIC_RELAXED);
   // In this order: who sees the new number sees the place taken. The other way round he could see the new number on a place that the
   // one before has left, and count the end of one who has just joined.
   __atomic_store_n(&place->state, PLACE_JOINED, __ATOMIC_RELEASE);
@@ -220,7 +227,7 @@ static int is_passing(const muster_group *group, uint32_t index) {
   return owner && owner != __atomic_load_n(&place->thread, __ATOMIC_ACQUIRE);
 }
 
-static int join_once(muster_group *group, const group_seating *seating, uint32_t *member) {
+static int join_once(muster_group *group, const group_seating *seating, const newcomer *who, uint32_t *member) {
   int passing = 0;
   // Free places first, so that who died can be asked for as long as there is room.
   for (int spare_dead = 1; spare_dead >= 0; spare_dead--) {
@@ -230,7 +237,7 @@ static int join_once(muster_group *group, const group_seating *seating, uint32_t
       muster_member_state state = muster_group_life(group, k);
       if (state == MUSTER_MEMBER_ALIVE || (spare_dead && state != MUSTER_MEMBER_FREE)) continue;
       if (!seating->accept(k, state, seating->context)) continue;
-      int taken = take_place(group, k);
+      int taken = take_place(group, k, muster_liveness_take);
       if (taken == ENOLCK || taken == ENOMEM) return taken;
       if (taken && taken != EOWNERDEAD) continue;
       state = was(place, taken);
@@ -239,7 +246,7 @@ static int join_once(muster_group *group, const group_seating *seating, uint32_t
         continue;
       }
       if (seating->seated) seating->seated(k, seating->context);
-      sit_down(group, k);
+      sit_down(group, k, who);
       *member = k;
       return 0;
     }
@@ -251,7 +258,9 @@ int muster_group_join_seated(muster_group *group, const group_seating *seating, 
   int status = may_join(group);
   if (status) return status;
   muster_deadline patience = muster_deadline_after(MUSTER_REGION_PATIENCE);
-  while ((status = join_once(group, seating, member)) == EAGAIN) {
+  int32_t pid = (int32_t)getpid();
+  newcomer who = {.pid = pid, .thread = this_thread(), .start = muster_process_start(pid)};
+  while ((status = join_once(group, seating, &who, member)) == EAGAIN) {
     if (muster_deadline_passed(patience)) return EOVERFLOW;
     muster_region_sleep_until(muster_deadline_after(50000));
   }
@@ -341,8 +350,8 @@ int muster_group_free_dead(muster_group *group) {
     group_place *place = &group->places[k];
     muster_member_state state = muster_group_life(group, k);
     if (state != MUSTER_MEMBER_DEAD && state != MUSTER_MEMBER_LEFT) continue;
-    int taken = take_place(group, k);
-    if (taken == ENOLCK || taken == ENOMEM) return taken;
+    int taken = take_place(group, k, muster_liveness_borrow);
+    if (taken == ENOMEM) return taken;
     if (taken && taken != EOWNERDEAD) continue;
     __atomic_store_n(&place->state, PLACE_FREE, __ATOMIC_RELEASE);
     muster_liveness_release(&place->lock);

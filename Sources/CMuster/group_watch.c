@@ -5,7 +5,7 @@
 // the word of the occasion and the lock words of the two watchers and of the other deputy; everybody else at the word of the occasion.
 //
 // The claim: a death is acted upon at once unless four members, both watchers and both deputies of a shard, die before one
-// of them has run. The kernel wakes one sleeper at a dead member's lock word, the one who has slept longest. A plain member's or a deputy's
+// of them has run. Members of one process do die together: so the four are not all of one process while a member of another sleeps. The kernel wakes one sleeper at a dead member's lock word, the one who has slept longest. A plain member's or a deputy's
 // death wakes a watcher; a watcher's death wakes the other watcher or the deputy who has slept longer, and that one's death wakes the
 // other deputy, who found him there when he came to sleep. Whoever is woken looks at the places, acts, fills the dead one's slot or
 // clears it and wakes all to have it filled. If he is killed before he has done so, his own death wakes another of the four.
@@ -113,6 +113,25 @@ void muster_group_end_watch(muster_group *group, const group_watch *watch) {
   if (group->member != GROUP_NOBODY && give_up(group, watch, 0)) muster_futex_wake_all(watch->wake);
 }
 
+// The process of whoever holds a slot in this occasion; 0: nobody.
+static int32_t process_in(const muster_group *group, const group_watch *watch, uint32_t slot) {
+  uint64_t seen = read_slot(watch, slot);
+  uint32_t index = (uint32_t)seen - 1;
+  if (seen >> 32 != watch->tag || index >= group->capacity) return 0;
+  return __atomic_load_n(&group->places[index].pid, __ATOMIC_RELAXED);
+}
+
+// Members of one process die together, so the four of a shard must not be of one: a member of another takes the last deputy's slot. The
+// one who loses it sleeps on at its words, which does no harm.
+static int displace_deputy(muster_group *group, const group_watch *watch, uint32_t shard) {
+  uint64_t seen = read_slot(watch, 4 * shard + 3), mine = slot_of(watch->tag, group->member);
+  int32_t pid = process_in(group, watch, 4 * shard), own = __atomic_load_n(&group->places[group->member].pid, __ATOMIC_RELAXED);
+  if (!pid || pid == own) return 0;
+  for (uint32_t slot = 4 * shard + 1; slot < 4 * shard + 4; slot++)
+    if (process_in(group, watch, slot) != pid) return 0;
+  return seen >> 32 == watch->tag && swap_slot(watch, 4 * shard + 3, seen, mine);
+}
+
 group_duty muster_group_duty(muster_group *group, const group_watch *watch, int again) {
   // Who is no member can't be watched, hence can't be relied on: he watches what he can by himself.
   if (group->member == GROUP_NOBODY) return (group_duty){DUTY_WATCHER, 0};
@@ -126,6 +145,8 @@ group_duty muster_group_duty(muster_group *group, const group_watch *watch, int 
       return (group_duty){slot < 2 ? DUTY_WATCHER : DUTY_DEPUTY, shard};
     }
   }
+  for (uint32_t shard = 0; shard < shards; shard++)
+    if (displace_deputy(group, watch, shard)) return (group_duty){DUTY_DEPUTY, shard};
   return (group_duty){DUTY_NONE, 0};
 }
 

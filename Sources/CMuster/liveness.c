@@ -50,17 +50,15 @@ static void note_list(void) {
 static _Thread_local uint32_t held;
 static _Thread_local fork_guard held_guard;
 
-static int may_take(void) {
-  if (!held_guard.word || muster_fork_inherited(&held_guard)) {
-    held = 0;
-    return muster_fork_guard(&held_guard);
-  }
-  return held < LIVENESS_MOST ? 0 : ENOLCK;
+static int count_anew(void) {
+  if (held_guard.word && !muster_fork_inherited(&held_guard)) return 0;
+  held = 0;
+  return muster_fork_guard(&held_guard);
 }
 
-int muster_liveness_take(liveness_lock *lock) {
+int muster_liveness_borrow(liveness_lock *lock) {
   forget_parents_locks();
-  int status = may_take();
+  int status = count_anew();
   if (status) return status;
   status = pthread_mutex_trylock(&lock->mutex);
   // A death from here on leaves the word marked again, so nothing is lost between the two calls.
@@ -70,6 +68,12 @@ int muster_liveness_take(liveness_lock *lock) {
     note_list();
   }
   return status;
+}
+
+int muster_liveness_take(liveness_lock *lock) {
+  int status = count_anew();
+  if (status) return status;
+  return held < LIVENESS_MOST ? muster_liveness_borrow(lock) : ENOLCK;
 }
 
 int muster_liveness_release(liveness_lock *lock) {

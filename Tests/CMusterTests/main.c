@@ -22,7 +22,7 @@
 
 extern const test_suite status_suite;
 extern const test_suite alive_suite, alive_wait_suite, alive_fault_suite, alive_step_suite, alive_stop_suite;
-extern const test_suite barrier_suite, barrier_death_suite, barrier_hostile_suite;
+extern const test_suite barrier_suite, barrier_death_suite, barrier_hostile_suite, barrier_wake_suite;
 extern const test_suite group_suite, group_white_suite, group_watch_suite, group_stress_suite;
 extern const test_suite wait_suite;
 extern const test_suite region_suite, region_file_suite, region_hostile_suite, region_race_suite;
@@ -33,7 +33,7 @@ static const test_suite *const suites[] = {
     &status_suite,      &region_suite,      &region_file_suite,   &region_hostile_suite, &region_race_suite,
     &group_suite,       &group_white_suite, &group_watch_suite,   &group_stress_suite,   &wait_suite,
     &alive_suite,       &alive_wait_suite,  &alive_fault_suite,   &alive_step_suite,     &barrier_suite,
-    &barrier_death_suite, &barrier_hostile_suite, &seqlock_suite, &seqlock_death_suite,  &seqlock_hostile_suite,
+    &barrier_death_suite, &barrier_hostile_suite, &barrier_wake_suite, &seqlock_suite, &seqlock_death_suite,  &seqlock_hostile_suite,
     &region_fault_suite, &posix_barrier_suite,
     &seqlock_claim_suite, &alive_stop_suite,
 };

@@ -116,7 +116,7 @@ int muster_group_member(const muster_group *MUSTER_NONNULL group, uint32_t index
 int muster_group_members(const muster_group *MUSTER_NONNULL group, muster_member_state state,
                          muster_member_set *MUSTER_NONNULL set) MUSTER_MUST_CHECK;
 
-// Frees the places of the dead and of those who left. Returns 0, EPROTO, EACCES, ENOLCK, ENOMEM, EPERM.
+// Frees the places of the dead and of those who left. Returns 0, EPROTO, EACCES, ENOMEM, EPERM.
 int muster_group_free_dead(muster_group *MUSTER_NONNULL group);
 
 // A number that changes with every join and leave, and with every death that somebody noticed. Wraps around.

@@ -31,7 +31,7 @@ struct muster_barrier {
   muster_member_set watched;  // these lived and were this member's to watch
   int quick;                  // the last phase in which this member had a duty ended before
   int64_t nap_ends;           // this time, and
-  int napping;                // so it did not begin to watch at once in this one
+  int napping;                // it knows not yet who lives, so `watched` is all
   int action_error;   // what the action returned that this handle ran last, in `action_phase`
   uint32_t action_phase;
   muster_barrier_action action;

@@ -29,6 +29,9 @@ enum { LIVENESS_MOST = 1024 };
 // Takes the lock without waiting: 0; EOWNERDEAD when its last owner died (the lock is whole again and taken); EBUSY; ENOLCK when this
 // thread holds LIVENESS_MOST.
 int muster_liveness_take(liveness_lock *lock);
+
+// The same for one that is given back at once, whatever number this thread holds.
+int muster_liveness_borrow(liveness_lock *lock);
 int muster_liveness_release(liveness_lock *lock);
 
 // What libcs must have in common to share such locks: the word's offset, the mutex's size, and which libc it is, as a number other
