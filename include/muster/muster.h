@@ -5,6 +5,7 @@
 
 #include "alive.h"
 #include "barrier.h"
+#include "checkpoint.h"
 #include "clock.h"
 #include "group.h"
 #include "posix_barrier.h"
