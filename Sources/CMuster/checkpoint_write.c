@@ -44,6 +44,13 @@ MUSTER_NONBLOCKING static int look(const muster_checkpoint *checkpoint) {
   return checkpoint_epoch_of(newest) == checkpoint_epoch_of(checkpoint->newest) ? EBADMSG : ESTALE;
 }
 
+// The outcome of what could not be done: a fenced writer is told that, whatever else it met because of it.
+MUSTER_NONBLOCKING static int blame(muster_checkpoint *checkpoint, int status) {
+  int fenced = look(checkpoint) == ESTALE;
+  checkpoint->fenced |= fenced;
+  return fenced ? ESTALE : status;
+}
+
 MUSTER_NONBLOCKING static int may_write(const muster_checkpoint *checkpoint) {
   if (muster_fork_inherited(&checkpoint->guard) || !checkpoint->writing) return EPERM;
   return muster_checkpoint_was_lost(checkpoint) ? EPERM : 0;
@@ -98,7 +105,7 @@ MUSTER_NONBLOCKING static int is_free(const muster_checkpoint *checkpoint, uint3
 // goes only for states that were too old for him.
 MUSTER_NONBLOCKING static int claim(muster_checkpoint *checkpoint) {
   int status = look(checkpoint);
-  if (status) return checkpoint->fenced |= status == ESTALE, status;
+  if (status) return blame(checkpoint, status);
   uint32_t index = checkpoint->next;
   for (uint32_t turn = 0; turn < checkpoint->count; turn++, index = index + 1 == checkpoint->count ? 0 : index + 1) {
     checkpoint_slot *slot = checkpoint_slot_at(checkpoint, index);
@@ -112,7 +119,7 @@ MUSTER_NONBLOCKING static int claim(muster_checkpoint *checkpoint) {
     checkpoint->stamp = checkpoint_stamp_after(stamp, checkpoint->member, SLOT_WRITING);
     return 0;
   }
-  return EBUSY;
+  return blame(checkpoint, EBUSY);
 }
 
 // Gives a slot back whose contents are no state. By compare-and-swap: stamped whole it is no longer claimed, and a successor may have
@@ -165,9 +172,7 @@ MUSTER_NONBLOCKING static int publish(muster_checkpoint *checkpoint, uint64_t *s
   uint64_t seen = checkpoint->newest, next = checkpoint_named(checkpoint_epoch_of(seen), checkpoint->slot);
   if (!__atomic_compare_exchange_n(&checkpoint->state->newest, &seen, next, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
     give_back(checkpoint);
-    int status = look(checkpoint);
-    checkpoint->fenced |= status == ESTALE;
-    return status ? status : EBADMSG;
+    return blame(checkpoint, EBADMSG);
   }
   checkpoint->open = 0;
   checkpoint->newest = next;
@@ -212,9 +217,8 @@ MUSTER_NONBLOCKING static int sum_up(muster_checkpoint *checkpoint, size_t lengt
   if (length > checkpoint->shape.capacity) return EMSGSIZE;
   status = look(checkpoint);
   if (status) {
-    checkpoint->fenced |= status == ESTALE;
     give_back(checkpoint);
-    return status;
+    return blame(checkpoint, status);
   }
   const void *payload = checkpoint_payload(checkpoint_slot_at(checkpoint, checkpoint->slot));
   *of = (contents){.length = length, .checksum = muster_crc32c_look(0, payload, length)};
@@ -274,7 +278,7 @@ static int find(const muster_checkpoint *checkpoint, uint64_t sequence, checkpoi
   checkpoint_seen seen[CHECKPOINT_SLOTS];
   uint32_t count;
   int status = muster_checkpoint_chain(checkpoint, 0, seen, &count);
-  if (status) return status == EAGAIN ? ESTALE : status == ENODATA ? ENOENT : status;
+  if (status) return status == ENODATA ? ENOENT : status;
   for (uint32_t k = 0; k < count; k++) {
     if (seen[k].fields.sequence != sequence) continue;
     *found = seen[k];
@@ -290,7 +294,8 @@ static int copy_again(muster_checkpoint *checkpoint, uint64_t from, contents *of
   if (status) return status;
   if (checkpoint->open) return EALREADY;
   status = find(checkpoint, from, &source);
-  if (!status) status = claim(checkpoint);
+  if (status) return blame(checkpoint, status);
+  status = claim(checkpoint);
   if (status) return status;
   void *to = checkpoint_payload(checkpoint_slot_at(checkpoint, checkpoint->slot));
   checkpoint_slot *slot = checkpoint_slot_at(checkpoint, source.index);
@@ -298,15 +303,10 @@ static int copy_again(muster_checkpoint *checkpoint, uint64_t from, contents *of
   *of = (contents){.length = length, .restored = from};
   of->checksum = muster_crc32c_move(0, to, checkpoint_payload(slot), length);
   __atomic_thread_fence(__ATOMIC_ACQUIRE);
-  if (__atomic_load_n(&slot->stamp, __ATOMIC_RELAXED) != source.fields.stamp) {
-    status = look(checkpoint);
-    checkpoint->fenced |= status == ESTALE;
-    if (!status) status = EBADMSG;
-  } else if (of->checksum != source.fields.checksum) {
-    status = EBADMSG;
-  }
-  if (status) give_back(checkpoint);
-  return status;
+  int same = __atomic_load_n(&slot->stamp, __ATOMIC_RELAXED) == source.fields.stamp;
+  if (same && of->checksum == source.fields.checksum) return 0;
+  give_back(checkpoint);
+  return blame(checkpoint, EBADMSG);
 }
 
 int muster_checkpoint_roll_back(muster_checkpoint *checkpoint, uint64_t from, uint64_t *sequence) {

@@ -17,9 +17,11 @@
 
 extern const sweep_suite self_sweep, region_sweep, group_sweep, barrier_sweep, barrier_names_sweep, posix_sweep, alive_sweep,
     seqlock_sweep;
+extern const sweep_suite checkpoint_sweep;
 
 static const sweep_suite *const suites[] = {&self_sweep,          &region_sweep, &group_sweep, &barrier_sweep,
-                                            &barrier_names_sweep, &posix_sweep,  &alive_sweep, &seqlock_sweep};
+                                            &barrier_names_sweep, &posix_sweep,  &alive_sweep, &seqlock_sweep,
+                                            &checkpoint_sweep};
 
 #define PREFIX "muster-sweep-"
 
