@@ -28,7 +28,7 @@ extern const test_suite wait_suite;
 extern const test_suite region_suite, region_file_suite, region_hostile_suite, region_race_suite;
 extern const test_suite region_fault_suite, posix_barrier_suite;
 extern const test_suite seqlock_suite, seqlock_claim_suite, seqlock_death_suite, seqlock_hostile_suite;
-extern const test_suite crc32c_suite, checkpoint_suite;
+extern const test_suite crc32c_suite, checkpoint_suite, checkpoint_death_suite, checkpoint_hostile_suite;
 
 static const test_suite *const suites[] = {
     &status_suite,      &region_suite,      &region_file_suite,   &region_hostile_suite, &region_race_suite,
@@ -37,7 +37,7 @@ static const test_suite *const suites[] = {
     &barrier_death_suite, &barrier_hostile_suite, &barrier_wake_suite, &seqlock_suite, &seqlock_death_suite,  &seqlock_hostile_suite,
     &region_fault_suite, &posix_barrier_suite,
     &seqlock_claim_suite, &alive_stop_suite,
-    &crc32c_suite,      &checkpoint_suite,
+    &crc32c_suite,      &checkpoint_suite,  &checkpoint_death_suite, &checkpoint_hostile_suite,
 };
 
 enum { SKIPPED = 77, NAMES = 16 };
