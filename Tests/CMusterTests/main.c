@@ -29,6 +29,7 @@ extern const test_suite region_suite, region_file_suite, region_hostile_suite, r
 extern const test_suite region_fault_suite, posix_barrier_suite;
 extern const test_suite seqlock_suite, seqlock_claim_suite, seqlock_death_suite, seqlock_hostile_suite;
 extern const test_suite crc32c_suite, checkpoint_suite, checkpoint_death_suite, checkpoint_hostile_suite;
+extern const test_suite checkpoint_disk_suite;
 
 static const test_suite *const suites[] = {
     &status_suite,      &region_suite,      &region_file_suite,   &region_hostile_suite, &region_race_suite,
@@ -38,6 +39,7 @@ static const test_suite *const suites[] = {
     &region_fault_suite, &posix_barrier_suite,
     &seqlock_claim_suite, &alive_stop_suite,
     &crc32c_suite,      &checkpoint_suite,  &checkpoint_death_suite, &checkpoint_hostile_suite,
+    &checkpoint_disk_suite,
 };
 
 enum { SKIPPED = 77, NAMES = 16 };
