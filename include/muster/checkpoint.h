@@ -206,7 +206,8 @@ muster_region *MUSTER_NULLABLE muster_checkpoint_region(const muster_checkpoint 
 // joining or leaving, where there is no other place; in a file, for the disk.
 //
 // Returns 0 with the epoch in *epoch, or
-//   EBUSY     as many writers live as the shape allows: fenced ones that have not released, or were stopped
+//   EBUSY     as many writers live as the shape allows: fenced ones that have not released, or were stopped; or this handle is
+//             one of those, by another thread that still lives
 //   EALREADY  this handle is the writer, and not fenced
 //   ESTALE    another took over meanwhile
 //   EPROTO    made with another libc or in another pid namespace
@@ -246,7 +247,8 @@ int muster_checkpoint_save_durable(muster_checkpoint *MUSTER_NONNULL checkpoint,
 
 // The same in place: begin gives the memory of the next state, `capacity` bytes with unknown contents, to be filled in
 // by the caller; commit sums and commits the first `length` of them; abandon gives it back. The memory is the caller's
-// until then, also after it was fenced. Returns as save; commit and abandon also EINVAL: nothing was begun.
+// until then, also after it was fenced. Returns as save; commit and abandon also EINVAL: nothing was begun. A commit that returns
+// other than 0, EMSGSIZE, EPERM or EINVAL has given the memory back.
 int muster_checkpoint_begin(muster_checkpoint *MUSTER_NONNULL checkpoint,
                             void *MUSTER_NULLABLE *MUSTER_NONNULL bytes) MUSTER_NONBLOCKING MUSTER_MUST_CHECK;
 int muster_checkpoint_commit(muster_checkpoint *MUSTER_NONNULL checkpoint, size_t length,
