@@ -29,7 +29,7 @@ static const meaning meanings[] = {
     MEANING(EOWNERDEAD, "a member, an owner or a writer died"),
     MEANING(EPERM, "not permitted: the handle was inherited over fork, or belongs to another thread"),
     MEANING(EPROTO, "of another size, layout, version, libc or pid namespace"),
-    MEANING(ESTALE, "the name leads elsewhere by now"),
+    MEANING(ESTALE, "the name leads elsewhere by now, or the epoch is over"),
     MEANING(ETIMEDOUT, "the deadline passed"),
     // What the kernel means by them.
     MEANING(E2BIG, "the list of arguments is too long"),

@@ -16,7 +16,7 @@
 //   EOWNERDEAD       a member, an owner or a writer died
 //   EPERM            the handle was inherited over fork, or belongs to another thread
 //   EPROTO           another size, layout, version, libc or pid namespace: `muster_mismatch` tells which
-//   ESTALE           the name leads elsewhere by now
+//   ESTALE           the name leads elsewhere by now, or the epoch is over
 //   ETIMEDOUT        the deadline passed
 //
 // Other values (EACCES, ENOENT, ENOSPC, EMFILE, ELOOP...) come from the kernel and mean what its pages say.
