@@ -121,15 +121,21 @@ static int32_t process_in(const muster_group *group, const group_watch *watch, u
   return __atomic_load_n(&group->places[index].pid, __ATOMIC_RELAXED);
 }
 
-// Members of one process die together, so the four of a shard must not be of one: a member of another takes the last deputy's slot. The
-// one who loses it sleeps on at its words, which does no harm.
-static int displace_deputy(muster_group *group, const group_watch *watch, uint32_t shard) {
-  uint64_t seen = read_slot(watch, 4 * shard + 3), mine = slot_of(watch->tag, group->member);
-  int32_t pid = process_in(group, watch, 4 * shard), own = __atomic_load_n(&group->places[group->member].pid, __ATOMIC_RELAXED);
-  if (!pid || pid == own) return 0;
-  for (uint32_t slot = 4 * shard + 1; slot < 4 * shard + 4; slot++)
+// Whether the first `count` slots of a shard are all of one process that is not ours.
+static int are_of_another(const muster_group *group, const group_watch *watch, uint32_t shard, uint32_t count) {
+  int32_t pid = process_in(group, watch, 4 * shard);
+  if (!pid || pid == __atomic_load_n(&group->places[group->member].pid, __ATOMIC_RELAXED)) return 0;
+  for (uint32_t slot = 4 * shard + 1; slot < 4 * shard + count; slot++)
     if (process_in(group, watch, slot) != pid) return 0;
-  return seen >> 32 == watch->tag && swap_slot(watch, 4 * shard + 3, seen, mine);
+  return 1;
+}
+
+// Members of one process die together, so the four of a shard must not be of one: a member of another takes the last deputy's slot. The
+// one who loses it sleeps on at its words, which does no harm. But the kernel may wake the dying for each other, and him, whom nobody
+// watches any more, last: so whoever took his slot watches all.
+static int displace_deputy(muster_group *group, const group_watch *watch, uint32_t shard) {
+  uint64_t seen = read_slot(watch, 4 * shard + 3);
+  return are_of_another(group, watch, shard, 4) && swap_slot(watch, 4 * shard + 3, seen, slot_of(watch->tag, group->member));
 }
 
 group_duty muster_group_duty(muster_group *group, const group_watch *watch, int again) {
@@ -142,11 +148,12 @@ group_duty muster_group_duty(muster_group *group, const group_watch *watch, int 
     for (uint32_t shard = 0; shard < shards; shard++) {
       if (!take_slot(group, watch, 4 * shard + slot)) continue;
       if (slot < 2 && again) give_up(group, watch, 2);
-      return (group_duty){slot < 2 ? DUTY_WATCHER : DUTY_DEPUTY, shard};
+      int watches = slot < 2 || (slot == 3 && are_of_another(group, watch, shard, 3));
+      return (group_duty){watches ? DUTY_WATCHER : DUTY_DEPUTY, shard};
     }
   }
   for (uint32_t shard = 0; shard < shards; shard++)
-    if (displace_deputy(group, watch, shard)) return (group_duty){DUTY_DEPUTY, shard};
+    if (displace_deputy(group, watch, shard)) return (group_duty){DUTY_WATCHER, shard};
   return (group_duty){DUTY_NONE, 0};
 }
 
