@@ -1,0 +1,70 @@
+# The C++ header: its tests and its examples, where there is a C++ compiler for the libc that the library is built for.
+# The library itself is C; a machine without C++ builds and tests all the rest.
+# SPDX-License-Identifier: Apache-2.0
+include(CheckCSourceCompiles)
+include(CheckCXXSourceCompiles)
+include(CheckLanguage)
+
+# The C++ compiler that belongs to the C compiler, where none is asked for: sanitizers don't mix.
+if(NOT CMAKE_CXX_COMPILER AND NOT DEFINED ENV{CXX})
+  get_filename_component(folder ${CMAKE_C_COMPILER} DIRECTORY)
+  if(CMAKE_C_COMPILER_ID STREQUAL Clang)
+    find_program(MUSTER_CXX NAMES clang++ HINTS ${folder})
+  elseif(CMAKE_C_COMPILER_ID STREQUAL GNU)
+    find_program(MUSTER_CXX NAMES g++ HINTS ${folder})
+  endif()
+  if(MUSTER_CXX)
+    set(CMAKE_CXX_COMPILER ${MUSTER_CXX})
+  endif()
+endif()
+check_language(CXX)
+if(NOT CMAKE_CXX_COMPILER)
+  message(STATUS "No C++ compiler: muster.hpp is not tested")
+  return()
+endif()
+enable_language(CXX)
+
+# musl-gcc has no C++ beside it: the machine's own would be glibc's.
+set(asks_for_glibc "#include <limits.h>\n#ifndef __GLIBC__\n#error\n#endif\nint main(void) { return 0; }")
+check_c_source_compiles("${asks_for_glibc}" MUSTER_C_IS_GLIBC)
+check_cxx_source_compiles("${asks_for_glibc}" MUSTER_CXX_IS_GLIBC)
+if(NOT "${MUSTER_C_IS_GLIBC}" STREQUAL "${MUSTER_CXX_IS_GLIBC}")
+  message(STATUS "No C++ compiler for this libc: muster.hpp is not tested")
+  return()
+endif()
+
+# What the C++ is compiled with, as muster_settings is for C.
+add_library(muster_settings_cpp INTERFACE)
+target_compile_options(muster_settings_cpp INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion)
+if(MUSTER_WERROR)
+  target_compile_options(muster_settings_cpp INTERFACE -Werror)
+endif()
+if(MUSTER_SANITIZE)
+  target_compile_options(muster_settings_cpp INTERFACE
+    -fsanitize=${MUSTER_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(muster_settings_cpp INTERFACE -fsanitize=${MUSTER_SANITIZE})
+  if(MUSTER_SANITIZE MATCHES thread AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    target_compile_options(muster_settings_cpp INTERFACE -Wno-tsan)
+  endif()
+endif()
+
+# Each header by itself, twice.
+file(GLOB_RECURSE cpp_headers RELATIVE ${PROJECT_SOURCE_DIR}/include CONFIGURE_DEPENDS
+  ${PROJECT_SOURCE_DIR}/include/muster/*.hpp)
+set(header_sources)
+foreach(header ${cpp_headers})
+  string(REPLACE "/" "-" file ${header})
+  set(file ${PROJECT_BINARY_DIR}/headers/${file}.cpp)
+  file(CONFIGURE OUTPUT ${file} CONTENT "#include <${header}>\n#include <${header}>\n")
+  list(APPEND header_sources ${file})
+endforeach()
+
+file(GLOB cpp_test_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/Tests/CppTests/*.cpp)
+foreach(standard 17 20)
+  add_executable(cpp-tests-${standard} ${cpp_test_sources} ${header_sources})
+  target_compile_features(cpp-tests-${standard} PRIVATE cxx_std_${standard})
+  set_target_properties(cpp-tests-${standard} PROPERTIES CXX_EXTENSIONS OFF)
+  target_link_libraries(cpp-tests-${standard} PRIVATE muster_settings_cpp muster_static)
+  add_test(NAME cpp.${standard} COMMAND cpp-tests-${standard})
+  set_tests_properties(cpp.${standard} PROPERTIES LABELS "unit;cpp" TIMEOUT 600)
+endforeach()
