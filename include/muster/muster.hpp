@@ -22,6 +22,7 @@
 #ifndef MUSTER_HPP
 #define MUSTER_HPP
 
+#include "hpp/alive.hpp"
 #include "hpp/deadline.hpp"
 #include "hpp/error.hpp"
 #include "hpp/region.hpp"
