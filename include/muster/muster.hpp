@@ -25,6 +25,7 @@
 #include "hpp/alive.hpp"
 #include "hpp/deadline.hpp"
 #include "hpp/error.hpp"
+#include "hpp/group.hpp"
 #include "hpp/region.hpp"
 
 #endif

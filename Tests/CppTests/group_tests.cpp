@@ -1,0 +1,67 @@
+// Groups: the living, the dead, and waiting for either.
+// SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
+#include <thread>
+
+#include "test.hpp"
+
+using State = muster::Member::State;
+using muster::Group;
+
+TEST(group, tells_who_joined_left_and_died) {
+  const std::string name = test::name("group");
+  Group group(name, 3);
+  const std::uint32_t me = group.join();
+  CHECK_EQUAL(group.capacity(), 3u);
+  CHECK(group.member(me).pid == getpid() && group.member(me).state == State::Alive);
+  CHECK_THROWS(EALREADY, group.join());
+  CHECK_THROWS(EINVAL, group.member(3));
+
+  std::uint32_t seen = group.roster();
+  const pid_t other = test::child([&] {
+    Group mine(name, 3);
+    mine.join();
+    for (;;) pause();
+  });
+  seen = group.wait(seen, test::soon());
+  CHECK_EQUAL(group.members(State::Alive).count(), 2u);
+  test::kill(other);
+  group.wait(seen, test::soon());
+  const muster::MemberSet dead = group.members(State::Dead);
+  CHECK(dead.count() == 1 && !dead[me] && dead[1 - me] && group.member(1 - me).pid == other);
+  group.free_dead();
+  CHECK(group.members(State::Dead).none());
+  CHECK_THROWS(ETIMEDOUT, group.wait(group.roster(), std::chrono::milliseconds(1)));
+  std::error_code ec;
+  group.wait(group.roster(), muster::Deadline::now(), ec);
+  CHECK(ec == std::errc::timed_out);
+
+  group.leave();
+  CHECK(group.member(me).state == State::Left);
+  group.close();
+  CHECK(muster::Region::remove(name));
+}
+
+TEST(group, belongs_to_thread_and_process) {
+  const std::string name = test::name("owned");
+  Group group(name, 2);
+  group.join();
+  std::thread([&] {
+    CHECK_THROWS(EBUSY, group.close());
+    CHECK_THROWS(EBUSY, group.leave());
+  }).join();
+  CHECK(group);
+  test::join(test::child([&] { CHECK_THROWS(EPERM, group.leave()); }));
+  group.close(), group.close();
+  CHECK(muster::Region::remove(name));
+}
+
+TEST(group, lies_where_its_user_wants) {
+  const std::size_t size = Group::size(4);
+  void *memory = test::shared_memory(size);
+  CHECK_THROWS(EBADMSG, Group::attach(memory, size));
+  Group::init(memory, size, 4);
+  Group group = Group::attach(memory, size);
+  CHECK(group.join() == 0 && group.capacity() == 4);
+}
