@@ -23,6 +23,7 @@
 #define MUSTER_HPP
 
 #include "hpp/alive.hpp"
+#include "hpp/barrier.hpp"
 #include "hpp/deadline.hpp"
 #include "hpp/error.hpp"
 #include "hpp/group.hpp"
