@@ -68,3 +68,15 @@ foreach(standard 17 20)
   add_test(NAME cpp.${standard} COMMAND cpp-tests-${standard})
   set_tests_properties(cpp.${standard} PROPERTIES LABELS "unit;cpp" TIMEOUT 600)
 endforeach()
+
+# The fast paths stay inlined.
+if(MUSTER_NM AND NOT MUSTER_SANITIZE)
+  add_library(cpp-inlined OBJECT ${PROJECT_SOURCE_DIR}/Tests/CppTests/inlined/probe.cpp)
+  target_compile_features(cpp-inlined PRIVATE cxx_std_17)
+  target_compile_options(cpp-inlined PRIVATE -O2)
+  target_link_libraries(cpp-inlined PRIVATE muster_settings_cpp)
+  target_include_directories(cpp-inlined PRIVATE ${PROJECT_SOURCE_DIR}/include)
+  add_test(NAME cpp.inlined
+    COMMAND ${PROJECT_SOURCE_DIR}/Tests/CppTests/inlined/check ${MUSTER_NM} $<TARGET_OBJECTS:cpp-inlined>)
+  set_tests_properties(cpp.inlined PROPERTIES LABELS "build;cpp")
+endif()

@@ -28,5 +28,6 @@
 #include "hpp/error.hpp"
 #include "hpp/group.hpp"
 #include "hpp/region.hpp"
+#include "hpp/seqlock.hpp"
 
 #endif
