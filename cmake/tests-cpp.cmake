@@ -69,6 +69,18 @@ foreach(standard 17 20)
   set_tests_properties(cpp.${standard} PROPERTIES LABELS "unit;cpp" TIMEOUT 600)
 endforeach()
 
+file(GLOB cpp_example_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/Examples/Cpp/*.cpp)
+foreach(source ${cpp_example_sources})
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(example-cpp-${name} ${source})
+  set_target_properties(example-cpp-${name} PROPERTIES OUTPUT_NAME ${name}-cpp CXX_EXTENSIONS OFF
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/examples)
+  target_compile_features(example-cpp-${name} PRIVATE cxx_std_17)
+  target_link_libraries(example-cpp-${name} PRIVATE muster_settings_cpp Muster::muster)
+  add_test(NAME example.cpp.${name} COMMAND example-cpp-${name})
+  set_tests_properties(example.cpp.${name} PROPERTIES LABELS "example;cpp" TIMEOUT 60)
+endforeach()
+
 # The fast paths stay inlined.
 if(MUSTER_NM AND NOT MUSTER_SANITIZE)
   add_library(cpp-inlined OBJECT ${PROJECT_SOURCE_DIR}/Tests/CppTests/inlined/probe.cpp)
