@@ -46,38 +46,43 @@ static void note_list(void) {
 }
 #endif
 
-// How many of them this thread holds. A child has none.
-static _Thread_local uint32_t held;
-static _Thread_local fork_guard held_guard;
+#if !defined(__GLIBC__)
+void muster_liveness_took(void) { note_list(); }
+#endif
 
-static int count_anew(void) {
-  if (held_guard.word && !muster_fork_inherited(&held_guard)) return 0;
-  held = 0;
-  return muster_fork_guard(&held_guard);
+_Thread_local liveness_thread muster_liveness_thread;
+
+// A child holds none.
+int muster_liveness_know_thread(void) {
+  liveness_thread *self = &muster_liveness_thread;
+  if (self->guard.word && !muster_fork_inherited(&self->guard)) return 0;
+  forget_parents_locks();
+  self->held = 0;
+  self->id = (uint32_t)syscall(SYS_gettid);
+  return muster_fork_guard(&self->guard);
 }
 
 int muster_liveness_borrow(liveness_lock *lock) {
-  forget_parents_locks();
-  int status = count_anew();
+  int status = muster_liveness_know_thread();
   if (status) return status;
   status = pthread_mutex_trylock(&lock->mutex);
   // A death from here on leaves the word marked again, so nothing is lost between the two calls.
   if (status == EOWNERDEAD) pthread_mutex_consistent(&lock->mutex);
   if (status == 0 || status == EOWNERDEAD) {
-    held++;
+    muster_liveness_thread.held++;
     note_list();
   }
   return status;
 }
 
 int muster_liveness_take(liveness_lock *lock) {
-  int status = count_anew();
+  int status = muster_liveness_know_thread();
   if (status) return status;
-  return held < LIVENESS_MOST ? muster_liveness_borrow(lock) : ENOLCK;
+  return muster_liveness_thread.held < LIVENESS_MOST ? muster_liveness_borrow(lock) : ENOLCK;
 }
 
 int muster_liveness_release(liveness_lock *lock) {
-  held--;
+  muster_liveness_thread.held--;
   return pthread_mutex_unlock(&lock->mutex);
 }
 

@@ -8,6 +8,7 @@
 #include "checkpoint.h"
 #include "clock.h"
 #include "group.h"
+#include "lock.h"
 #include "posix_barrier.h"
 #include "region.h"
 #include "seqlock.h"

@@ -12,6 +12,8 @@
 #include <pthread.h>
 #include <stdint.h>
 
+#include "fork.h"
+
 // A mutex with room for that of any libc.
 typedef union liveness_lock {
   pthread_mutex_t mutex;
@@ -33,6 +35,24 @@ int muster_liveness_take(liveness_lock *lock);
 // The same for one that is given back at once, whatever number this thread holds.
 int muster_liveness_borrow(liveness_lock *lock);
 int muster_liveness_release(liveness_lock *lock);
+
+// What is known of the calling thread, and how many such locks it holds. Of use while its token is that of this process.
+typedef struct liveness_thread {
+  fork_guard guard;
+  uint32_t held;
+  uint32_t id;
+} liveness_thread;
+
+extern _Thread_local liveness_thread muster_liveness_thread __attribute__((visibility("hidden")));
+
+// For who takes a robust mutex by himself and counts it in `held`: before the first in this process (its token is another), which
+// gives 0, or ENOMEM; and after each lock, which musl needs once (liveness.c).
+int muster_liveness_know_thread(void);
+#if defined(__GLIBC__)
+static inline void muster_liveness_took(void) {}
+#else
+void muster_liveness_took(void);
+#endif
 
 // What libcs must have in common to share such locks: the word's offset, the mutex's size, and which libc it is, as a number other
 // than 0. 0: no robust mutexes here.

@@ -1,0 +1,39 @@
+// A read-write lock's handle.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef MUSTER_INTERNAL_RWLOCK_H
+#define MUSTER_INTERNAL_RWLOCK_H
+
+#include "group.h"
+#include "lock.h"
+
+// What a handle has of the lock; WAITS_WRITE: the writers' mutex, with the gate closed.
+typedef enum rwlock_hold { HOLDS_NOTHING = 0, HOLDS_READ, HOLDS_WRITE, WAITS_READ, WAITS_WRITE, ONLY_ASKS } rwlock_hold;
+
+struct muster_rwlock {
+  rwlock_slot *slot;  // of this member
+  uint32_t *gate;
+  lock_view view;
+  uint32_t thread;    // of this member
+  rwlock_hold hold;
+  int32_t spins;
+  uint32_t member;
+  uint32_t capacity;
+  rwlock_shared *shared;
+  rwlock_slot *slots;
+  muster_group *group;
+  muster_region *region;  // opened by name, else NULL
+};
+
+// Whether the calling thread may use the handle: 0, EPERM, EACCES.
+int muster_rwlock_mine(const muster_rwlock *rwlock);
+
+static inline uint32_t rwlock_gate(const muster_rwlock *rwlock) { return __atomic_load_n(rwlock->gate, __ATOMIC_SEQ_CST); }
+static inline uint32_t gate_state(uint32_t gate) { return gate & GATE_STATES; }
+
+// By who holds the writers' mutex: opens the gate and lets in all who wait.
+void muster_rwlock_open_gate(muster_rwlock *rwlock);
+
+// The same: another state of a gate that stays closed.
+void muster_rwlock_set_gate(muster_rwlock *rwlock, uint32_t state);
+
+#endif

@@ -1,0 +1,318 @@
+// The robust mutex that both kinds of lock are made of: libc's, with a note of its holder, and flags that outlive it.
+//
+// That no wake is lost. A sleeper in libc's lock stores ASLEEP before it goes there. Libc wakes one sleeper at each unlock of a
+// lock word with FUTEX_WAITERS, which the woken one sets again when it takes the lock. The gap is one who takes the lock before
+// the woken one comes, without that bit: if the woken one is killed then, the others sleep at a word that nobody will wake them
+// at. So whoever takes the lock and finds ASLEEP sets the bit himself. The kernel does the rest: a thread that dies in libc's
+// lock while the word has no owner passes its wake on (since 5.7; "robust futex exit race").
+//
+// ASLEEP counts unlocks, not sleepers, since a dead sleeper can't be counted down: each unlock takes one off, and the last clears
+// it and wakes all, who set it anew if they sleep again. So it is at most some wakes too many, and never one too few: one who
+// sets it after it was cleared sets the bit in the word, or changes what it sleeps at, after the unlock that cleared it, or is
+// asleep before that unlock wakes all.
+//
+// Who sleeps at the word by other means (a poll; libcs without pthread_mutex_clocklock) is not in libc's lock when it dies, and
+// may not come at all: each unlock that finds POLLERS clears it and wakes all. The kernel wakes only one for a dead holder; with
+// pollers about, everybody therefore looks again after a twentieth of the usual time.
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal/boot.h"
+#include "internal/futex.h"
+#include "internal/liveness.h"
+#include "internal/lock.h"
+
+enum { SPINS_LEAST = 16, SPINS_MOST = 2000, POLL_TURNS = 64 };
+
+#if defined(__GLIBC__)
+#if __GLIBC_PREREQ(2, 30)
+#define SLEEPS_IN_LIBC 1
+#endif
+#endif
+
+// ---- Laying and checking
+
+int muster_lock_core_init(lock_core *core) {
+  memset(core, 0, sizeof *core);
+  pthread_mutexattr_t attributes;
+  int status = pthread_mutexattr_init(&attributes);
+  if (status) return status;
+  status = pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+  if (!status) status = pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+  if (!status) status = pthread_mutex_init(&core->lock.mutex, &attributes);
+  pthread_mutexattr_destroy(&attributes);
+  return status;
+}
+
+void muster_lock_head_init(lock_head *head, uint64_t magic, uint32_t capacity) {
+  head->version = LOCK_VERSION;
+  head->abi = muster_liveness_abi();
+  head->pid_namespace = muster_pid_namespace();
+  head->capacity = capacity;
+  __atomic_store_n(&head->magic, magic, __ATOMIC_RELEASE);
+}
+
+int muster_lock_head_check(const void *memory, size_t size, uint64_t magic, uint32_t *capacity) {
+  const lock_head *head = memory;
+  if ((uintptr_t)memory % MUSTER_LOCK_ALIGNMENT) return EINVAL;
+  if (size < sizeof *head || __atomic_load_n(&head->magic, __ATOMIC_ACQUIRE) != magic) return EBADMSG;
+  if (__atomic_load_n(&head->version, __ATOMIC_RELAXED) != LOCK_VERSION) return EPROTO;
+  *capacity = __atomic_load_n(&head->capacity, __ATOMIC_RELAXED);
+  return 0;
+}
+
+static int differ(muster_mismatch *mismatch, muster_mismatch_kind kind, uint64_t ours, uint64_t theirs) {
+  if (mismatch) *mismatch = (muster_mismatch){kind, ours, theirs};
+  return EPROTO;
+}
+
+int muster_lock_compatible(const lock_head *head, muster_mismatch *mismatch) {
+  uint32_t abi = head->abi, our_abi = muster_liveness_abi();
+  if (abi != our_abi) return differ(mismatch, MUSTER_MISMATCH_LIBC, our_abi, abi);
+  uint64_t theirs = head->pid_namespace, ours = muster_pid_namespace();
+  return theirs && ours && theirs != ours ? differ(mismatch, MUSTER_MISMATCH_NAMESPACE, ours, theirs) : 0;
+}
+
+int muster_lock_view_init(lock_view *view, const lock_head *head, lock_core *core) {
+  uint32_t at = muster_liveness_word_at(__atomic_load_n(&head->abi, __ATOMIC_RELAXED));
+  if (at > sizeof core->lock - sizeof(uint32_t)) return EBADMSG;
+  *view = (lock_view){.core = core, .word = (uint32_t *)(void *)(core->lock.space + at), .spins = 64};
+  view->pid = (int32_t)getpid();
+  return muster_fork_guard(&view->guard);
+}
+
+// ---- The clock
+
+// Time of day in whole seconds costs half of what the coarse clock does, so it is asked whether that may have moved on.
+int64_t muster_lock_clock(void) {
+#if defined(__GLIBC__)
+  static _Thread_local time_t second;
+  static _Thread_local int64_t then;
+  time_t now = time(NULL);
+  if (__builtin_expect(now == second, 1)) return then;
+#endif
+  struct timespec coarse;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &coarse);
+  int64_t found = coarse.tv_sec * INT64_C(1000000000) + coarse.tv_nsec;
+#if defined(__GLIBC__)
+  second = now;
+  then = found;
+#endif
+  return found;
+}
+
+int64_t muster_lock_slice(void) { return muster_recheck / 20; }
+
+// ---- Taking it
+
+static uint32_t flags_of(const lock_view *view) { return __atomic_load_n(&view->core->flags, __ATOMIC_SEQ_CST); }
+
+static void note_holder(lock_view *view, uint32_t thread) {
+  lock_core *core = view->core;
+  __atomic_store_n(&core->pid, view->pid, __ATOMIC_RELAXED);
+  __atomic_store_n(&core->since, muster_lock_clock(), __ATOMIC_RELAXED);
+  __atomic_store_n(&core->thread, thread, __ATOMIC_RELEASE);
+}
+
+// Has the next unlock wake a sleeper. Only the kernel and who sleeps change a word that has an owner, and only by this bit.
+static void mark_waiters(lock_view *view) { __atomic_fetch_or(view->word, FUTEX_WAITERS, __ATOMIC_ACQ_REL); }
+
+// The last that held it died. The flag comes before the lock is made consistent: until then a death leaves it to the next.
+static void find_dead(lock_core *core) {
+  uint32_t thread = __atomic_exchange_n(&core->thread, 0u, __ATOMIC_ACQ_REL);
+  __atomic_store_n(&core->died, thread ? __atomic_load_n(&core->pid, __ATOMIC_RELAXED) : 0, __ATOMIC_RELAXED);
+  __atomic_fetch_or(&core->flags, LOCK_UNREPAIRED, __ATOMIC_SEQ_CST);
+  pthread_mutex_consistent(&core->lock.mutex);
+}
+
+static int unlock(lock_view *view, int wakes_all) {
+  muster_liveness_thread.held--;
+  if (pthread_mutex_unlock(&view->core->lock.mutex)) return EBADMSG;
+  if (wakes_all) muster_futex_wake_all(view->word);
+  return 0;
+}
+
+static int release_by(lock_view *view);
+
+// What libc's lock returned, where it is not the plain case.
+static int taken(lock_view *view, int status, int slept) {
+  if (status == EBUSY || status == ETIMEDOUT) return status;
+  if (status && status != EOWNERDEAD) return EBADMSG;
+  muster_liveness_thread.held++;
+  muster_liveness_took();
+  if (status) find_dead(view->core);
+  uint32_t flags = flags_of(view);
+  // Others may sleep whom the same unlock did not wake.
+  if (slept) flags = __atomic_fetch_or(&view->core->flags, LOCK_ASLEEP, __ATOMIC_SEQ_CST) | LOCK_ASLEEP;
+  if (flags & (LOCK_ASLEEP | LOCK_POLLERS)) mark_waiters(view);
+  if (flags & LOCK_POISONED) return release_by(view), ENOTRECOVERABLE;
+  note_holder(view, muster_liveness_thread.id);
+  return flags & LOCK_UNREPAIRED ? EOWNERDEAD : 0;
+}
+
+static int may_take(const lock_view *view) {
+  if (muster_fork_inherited(&view->guard)) return EPERM;
+  int status = muster_liveness_know_thread();
+  return status ? status : muster_liveness_thread.held < LIVENESS_MOST ? 0 : ENOLCK;
+}
+
+int muster_lock_try(lock_view *view) {
+  liveness_thread *self = &muster_liveness_thread;
+  if (__builtin_expect(muster_fork_inherited(&view->guard) || self->guard.token != view->guard.token ||
+                           self->held >= LIVENESS_MOST, 0)) {
+    int status = may_take(view);
+    if (status) return status;
+  }
+  int status = pthread_mutex_trylock(&view->core->lock.mutex);
+  if (__builtin_expect(status || __atomic_load_n(&view->core->flags, __ATOMIC_SEQ_CST), 0))
+    return taken(view, status, 0);
+  self->held++;
+  muster_liveness_took();
+  note_holder(view, self->id);
+  return 0;
+}
+
+// ---- Letting go of it
+
+int muster_lock_held(const lock_view *view) {
+  if (muster_fork_inherited(&view->guard)) return EPERM;
+  liveness_thread *self = &muster_liveness_thread;
+  if (self->guard.token != view->guard.token) return EPERM;
+  uint32_t word = __atomic_load_n(view->word, __ATOMIC_RELAXED);
+  return muster_liveness_owner(word) == self->id ? 0 : EPERM;
+}
+
+void muster_lock_clear(lock_view *view) {
+  __atomic_fetch_and(&view->core->flags, ~(uint32_t)LOCK_UNREPAIRED, __ATOMIC_SEQ_CST);
+}
+
+// With flags set: poisons what is unrepaired, and takes off what this unlock does about those asleep.
+static int release_by(lock_view *view) {
+  uint32_t seen = flags_of(view), next;
+  int wakes_all;
+  do {
+    next = seen;
+    wakes_all = (seen & LOCK_POLLERS) || (seen & LOCK_ASLEEP) == LOCK_ASLEEP_ONE;
+    if (seen & LOCK_UNREPAIRED) next = (next & ~(uint32_t)LOCK_UNREPAIRED) | LOCK_POISONED, wakes_all = 1;
+    if (wakes_all) next &= ~(uint32_t)(LOCK_POLLERS | LOCK_ASLEEP);
+    else if (next & LOCK_ASLEEP) next -= LOCK_ASLEEP_ONE;
+  } while (!__atomic_compare_exchange_n(&view->core->flags, &seen, next, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+  __atomic_store_n(&view->core->thread, 0u, __ATOMIC_RELAXED);
+  return unlock(view, wakes_all);
+}
+
+int muster_lock_release(lock_view *view) {
+  int status = muster_lock_held(view);
+  if (status) return status;
+  if (__builtin_expect(flags_of(view) != 0, 0)) return release_by(view);
+  __atomic_store_n(&view->core->thread, 0u, __ATOMIC_RELAXED);
+  return unlock(view, 0);
+}
+
+// ---- Waiting for it
+
+// Looks on for a while before sleeping: longer next time where that has paid, shorter where not (as the barrier does).
+static int spin(lock_view *view) {
+  if (muster_processors() < 2 || !muster_spinning()) return EBUSY;
+  int32_t turns = __atomic_load_n(&view->spins, __ATOMIC_RELAXED);
+  for (int32_t turn = 0; turn < turns; turn++) {
+    if (!muster_liveness_owner(__atomic_load_n(view->word, __ATOMIC_RELAXED))) {
+      int status = muster_lock_try(view);
+      if (status != EBUSY) {
+        if (turns < SPINS_MOST) __atomic_store_n(&view->spins, turns * 2, __ATOMIC_RELAXED);
+        return status;
+      }
+    }
+    muster_cpu_pause();
+  }
+  if (turns > SPINS_LEAST) __atomic_store_n(&view->spins, turns / 2, __ATOMIC_RELAXED);
+  return EBUSY;
+}
+
+static int is_mine(const lock_view *view) { return muster_lock_held(view) == 0; }
+
+int muster_lock_poll(lock_view *view, muster_wait_set *set) {
+  for (int turn = 0; turn < POLL_TURNS; turn++) {
+    int status = muster_lock_try(view);
+    if (status != EBUSY) return status;
+    if (is_mine(view)) return EDEADLK;
+    uint32_t flags = __atomic_fetch_or(&view->core->flags, LOCK_POLLERS, __ATOMIC_SEQ_CST);
+    uint32_t seen = __atomic_load_n(view->word, __ATOMIC_SEQ_CST);
+    if (!muster_liveness_owner(seen)) continue;
+    if (!(seen & FUTEX_WAITERS) && !__atomic_compare_exchange_n(view->word, &seen, seen | FUTEX_WAITERS, 0,
+                                                                __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+      continue;
+    (void)flags;
+    set->count = 0;
+    set->recheck = muster_deadline_after(muster_lock_slice());
+    muster_wait_set_add(set, view->word, seen | FUTEX_WAITERS);
+    return EAGAIN;
+  }
+  set->count = 0;
+  set->recheck = muster_deadline_after(1000000);
+  muster_wait_set_add(set, view->word, __atomic_load_n(view->word, __ATOMIC_RELAXED));
+  return EAGAIN;
+}
+
+#if defined(SLEEPS_IN_LIBC)
+// EBUSY: look again.
+static int sleep_once(lock_view *view, muster_deadline deadline) {
+  uint32_t flags = __atomic_fetch_or(&view->core->flags, LOCK_ASLEEP, __ATOMIC_SEQ_CST);
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  muster_deadline until = muster_deadline_after(flags & LOCK_POLLERS ? muster_lock_slice() : muster_recheck);
+  if (deadline < until) until = deadline;
+  struct timespec end = {.tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000)};
+  int status = taken(view, pthread_mutex_clocklock(&view->core->lock.mutex, CLOCK_MONOTONIC, &end), 1);
+  return status == ETIMEDOUT ? EBUSY : status;
+}
+#else
+static int sleep_once(lock_view *view, muster_deadline deadline) {
+  muster_wait_set set;
+  int status = muster_lock_poll(view, &set);
+  if (status != EAGAIN) return status;
+  status = muster_wait_any(&set, deadline);
+  return status && status != ETIMEDOUT ? status : EBUSY;
+}
+#endif
+
+int muster_lock_wait(lock_view *view, muster_deadline deadline) {
+  int status = muster_lock_try(view);
+  if (__builtin_expect(status != EBUSY, 1)) return status;
+  if (is_mine(view)) return EDEADLK;
+  if (deadline > 0) status = spin(view);
+  while (status == EBUSY) {
+    if (muster_deadline_passed(deadline)) return ETIMEDOUT;
+    status = sleep_once(view, deadline);
+    if (status == EBUSY) status = muster_lock_try(view);
+  }
+  return status;
+}
+
+// ---- Who holds it
+
+void muster_lock_tell(const lock_view *view, muster_lock_holder *holder) {
+  const lock_core *core = view->core;
+  uint32_t word = __atomic_load_n(view->word, __ATOMIC_ACQUIRE), before, thread;
+  int turns = 16;
+  do {
+    before = word;
+    *holder = (muster_lock_holder){.died = __atomic_load_n(&core->died, __ATOMIC_RELAXED)};
+    thread = __atomic_load_n(&core->thread, __ATOMIC_ACQUIRE);
+    holder->pid = __atomic_load_n(&core->pid, __ATOMIC_RELAXED);
+    holder->since = __atomic_load_n(&core->since, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    word = __atomic_load_n(view->word, __ATOMIC_ACQUIRE);
+  } while ((word != before || thread != __atomic_load_n(&core->thread, __ATOMIC_RELAXED)) && --turns);
+  uint32_t flags = flags_of(view), owner = muster_liveness_owner(word);
+  holder->condition = flags & LOCK_POISONED     ? MUSTER_LOCK_POISONED
+                      : flags & LOCK_UNREPAIRED ? MUSTER_LOCK_UNREPAIRED
+                                                : MUSTER_LOCK_WHOLE;
+  int known = muster_liveness_died(word) && !owner ? thread != 0 : owner && thread == owner;
+  if (!known) holder->pid = 0, holder->since = 0;
+  holder->state = owner ? MUSTER_LOCK_HELD : muster_liveness_died(word) ? MUSTER_LOCK_DEAD : MUSTER_LOCK_FREE;
+  holder->thread = owner ? owner : known ? thread : 0;
+}
