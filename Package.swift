@@ -30,7 +30,7 @@ let package = Package(
       cSettings: [.define("_GNU_SOURCE")]),
     .executableTarget(
       name: "cmuster-tests", dependencies: ["CMuster"], path: "Tests/CMusterTests",
-      cSettings: [.define("_GNU_SOURCE")]),
+      cSettings: [.define("_GNU_SOURCE"), .headerSearchPath("../../Sources/CMuster")]),
     .executableTarget(
       name: "crash-sweep", dependencies: ["CMuster"], path: "Tests/CrashSweep",
       cSettings: [.define("_GNU_SOURCE"), .headerSearchPath("../../Sources/CMuster")]),
