@@ -26,7 +26,7 @@
 #include "internal/liveness.h"
 #include "internal/lock.h"
 
-enum { SPINS_LEAST = 16, SPINS_MOST = 2000, POLL_TURNS = 64 };
+enum { SPINS_LEAST = 16, SPINS_MOST = 2000, GAP_MOST = 128, POLL_TURNS = 64 };
 
 #if defined(__GLIBC__)
 #if __GLIBC_PREREQ(2, 30)
@@ -87,22 +87,11 @@ int muster_lock_view_init(lock_view *view, const lock_head *head, lock_core *cor
 
 // ---- The clock
 
-// Time of day in whole seconds costs half of what the coarse clock does, so it is asked whether that may have moved on.
-int64_t muster_lock_clock(void) {
-#if defined(__GLIBC__)
-  static _Thread_local time_t second;
-  static _Thread_local int64_t then;
-  time_t now = time(NULL);
-  if (__builtin_expect(now == second, 1)) return then;
-#endif
+int64_t muster_lock_clock_anew(int64_t second) {
   struct timespec coarse;
   clock_gettime(CLOCK_MONOTONIC_COARSE, &coarse);
-  int64_t found = coarse.tv_sec * INT64_C(1000000000) + coarse.tv_nsec;
-#if defined(__GLIBC__)
-  second = now;
-  then = found;
-#endif
-  return found;
+  muster_liveness_thread.second = second;
+  return muster_liveness_thread.clock = coarse.tv_sec * INT64_C(1000000000) + coarse.tv_nsec;
 }
 
 int64_t muster_lock_slice(void) { return muster_recheck / 20; }
@@ -111,35 +100,25 @@ int64_t muster_lock_slice(void) { return muster_recheck / 20; }
 
 static uint32_t flags_of(const lock_view *view) { return __atomic_load_n(&view->core->flags, __ATOMIC_SEQ_CST); }
 
-static void note_holder(lock_view *view, uint32_t thread) {
-  lock_core *core = view->core;
-  __atomic_store_n(&core->pid, view->pid, __ATOMIC_RELAXED);
-  __atomic_store_n(&core->since, muster_lock_clock(), __ATOMIC_RELAXED);
-  __atomic_store_n(&core->thread, thread, __ATOMIC_RELEASE);
-}
-
 // Has the next unlock wake a sleeper. Only the kernel and who sleeps change a word that has an owner, and only by this bit.
 static void mark_waiters(lock_view *view) { __atomic_fetch_or(view->word, FUTEX_WAITERS, __ATOMIC_ACQ_REL); }
 
 // The last that held it died. The flag comes before the lock is made consistent: until then a death leaves it to the next.
 static void find_dead(lock_core *core) {
-  uint32_t thread = __atomic_exchange_n(&core->thread, 0u, __ATOMIC_ACQ_REL);
-  __atomic_store_n(&core->died, thread ? __atomic_load_n(&core->pid, __ATOMIC_RELAXED) : 0, __ATOMIC_RELAXED);
+  uint64_t who = __atomic_exchange_n(&core->who, UINT64_C(0), __ATOMIC_ACQ_REL);
+  __atomic_store_n(&core->died, (int32_t)(who >> 32), __ATOMIC_RELAXED);
   __atomic_fetch_or(&core->flags, LOCK_UNREPAIRED, __ATOMIC_SEQ_CST);
   pthread_mutex_consistent(&core->lock.mutex);
 }
 
-static int unlock(lock_view *view, int wakes_all) {
+static int unlock_word(lock_view *view, int wakes_all) {
   muster_liveness_thread.held--;
   if (pthread_mutex_unlock(&view->core->lock.mutex)) return EBADMSG;
   if (wakes_all) muster_futex_wake_all(view->word);
   return 0;
 }
 
-static int release_by(lock_view *view);
-
-// What libc's lock returned, where it is not the plain case.
-static int taken(lock_view *view, int status, int slept) {
+int muster_lock_taken(lock_view *view, int status, int slept) {
   if (status == EBUSY || status == ETIMEDOUT) return status;
   if (status && status != EOWNERDEAD) return EBADMSG;
   muster_liveness_thread.held++;
@@ -149,49 +128,25 @@ static int taken(lock_view *view, int status, int slept) {
   // Others may sleep whom the same unlock did not wake.
   if (slept) flags = __atomic_fetch_or(&view->core->flags, LOCK_ASLEEP, __ATOMIC_SEQ_CST) | LOCK_ASLEEP;
   if (flags & (LOCK_ASLEEP | LOCK_POLLERS)) mark_waiters(view);
-  if (flags & LOCK_POISONED) return release_by(view), ENOTRECOVERABLE;
-  note_holder(view, muster_liveness_thread.id);
+  if (flags & LOCK_POISONED) return muster_lock_release_flagged(view), ENOTRECOVERABLE;
+  lock_note(view, &muster_liveness_thread);
   return flags & LOCK_UNREPAIRED ? EOWNERDEAD : 0;
 }
 
-static int may_take(const lock_view *view) {
+int muster_lock_may_take(const lock_view *view) {
   if (muster_fork_inherited(&view->guard)) return EPERM;
   int status = muster_liveness_know_thread();
   return status ? status : muster_liveness_thread.held < LIVENESS_MOST ? 0 : ENOLCK;
 }
 
-int muster_lock_try(lock_view *view) {
-  liveness_thread *self = &muster_liveness_thread;
-  if (__builtin_expect(muster_fork_inherited(&view->guard) || self->guard.token != view->guard.token ||
-                           self->held >= LIVENESS_MOST, 0)) {
-    int status = may_take(view);
-    if (status) return status;
-  }
-  int status = pthread_mutex_trylock(&view->core->lock.mutex);
-  if (__builtin_expect(status || __atomic_load_n(&view->core->flags, __ATOMIC_SEQ_CST), 0))
-    return taken(view, status, 0);
-  self->held++;
-  muster_liveness_took();
-  note_holder(view, self->id);
-  return 0;
-}
-
 // ---- Letting go of it
-
-int muster_lock_held(const lock_view *view) {
-  if (muster_fork_inherited(&view->guard)) return EPERM;
-  liveness_thread *self = &muster_liveness_thread;
-  if (self->guard.token != view->guard.token) return EPERM;
-  uint32_t word = __atomic_load_n(view->word, __ATOMIC_RELAXED);
-  return muster_liveness_owner(word) == self->id ? 0 : EPERM;
-}
 
 void muster_lock_clear(lock_view *view) {
   __atomic_fetch_and(&view->core->flags, ~(uint32_t)LOCK_UNREPAIRED, __ATOMIC_SEQ_CST);
 }
 
 // With flags set: poisons what is unrepaired, and takes off what this unlock does about those asleep.
-static int release_by(lock_view *view) {
+int muster_lock_release_flagged(lock_view *view) {
   uint32_t seen = flags_of(view), next;
   int wakes_all;
   do {
@@ -201,52 +156,45 @@ static int release_by(lock_view *view) {
     if (wakes_all) next &= ~(uint32_t)(LOCK_POLLERS | LOCK_ASLEEP);
     else if (next & LOCK_ASLEEP) next -= LOCK_ASLEEP_ONE;
   } while (!__atomic_compare_exchange_n(&view->core->flags, &seen, next, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
-  __atomic_store_n(&view->core->thread, 0u, __ATOMIC_RELAXED);
-  return unlock(view, wakes_all);
-}
-
-int muster_lock_release(lock_view *view) {
-  int status = muster_lock_held(view);
-  if (status) return status;
-  if (__builtin_expect(flags_of(view) != 0, 0)) return release_by(view);
-  __atomic_store_n(&view->core->thread, 0u, __ATOMIC_RELAXED);
-  return unlock(view, 0);
+  __atomic_store_n(&view->core->who, UINT64_C(0), __ATOMIC_RELAXED);
+  return unlock_word(view, wakes_all);
 }
 
 // ---- Waiting for it
 
-// Looks on for a while before sleeping: longer next time where that has paid, shorter where not (as the barrier does).
+// Looks on for a while before sleeping: longer next time where that has paid, shorter where not (as the barrier does). It looks
+// ever more seldom: each look takes the line from the holder, who is quicker when it can lock and unlock some times in between.
 static int spin(lock_view *view) {
   if (muster_processors() < 2 || !muster_spinning()) return EBUSY;
   int32_t turns = __atomic_load_n(&view->spins, __ATOMIC_RELAXED);
-  for (int32_t turn = 0; turn < turns; turn++) {
+  for (int32_t turn = 0, gap = 1; turn < turns; turn += gap) {
     if (!muster_liveness_owner(__atomic_load_n(view->word, __ATOMIC_RELAXED))) {
-      int status = muster_lock_try(view);
+      int status = lock_try(view);
       if (status != EBUSY) {
         if (turns < SPINS_MOST) __atomic_store_n(&view->spins, turns * 2, __ATOMIC_RELAXED);
         return status;
       }
     }
-    muster_cpu_pause();
+    if (gap < GAP_MOST) gap *= 2;
+    for (int32_t k = 0; k < gap; k++) muster_cpu_pause();
   }
   if (turns > SPINS_LEAST) __atomic_store_n(&view->spins, turns / 2, __ATOMIC_RELAXED);
   return EBUSY;
 }
 
-static int is_mine(const lock_view *view) { return muster_lock_held(view) == 0; }
+static int is_mine(const lock_view *view) { return lock_held(view) == 0; }
 
 int muster_lock_poll(lock_view *view, muster_wait_set *set) {
   for (int turn = 0; turn < POLL_TURNS; turn++) {
-    int status = muster_lock_try(view);
+    int status = lock_try(view);
     if (status != EBUSY) return status;
     if (is_mine(view)) return EDEADLK;
-    uint32_t flags = __atomic_fetch_or(&view->core->flags, LOCK_POLLERS, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&view->core->flags, LOCK_POLLERS, __ATOMIC_SEQ_CST);
     uint32_t seen = __atomic_load_n(view->word, __ATOMIC_SEQ_CST);
     if (!muster_liveness_owner(seen)) continue;
     if (!(seen & FUTEX_WAITERS) && !__atomic_compare_exchange_n(view->word, &seen, seen | FUTEX_WAITERS, 0,
                                                                 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
       continue;
-    (void)flags;
     set->count = 0;
     set->recheck = muster_deadline_after(muster_lock_slice());
     muster_wait_set_add(set, view->word, seen | FUTEX_WAITERS);
@@ -266,7 +214,7 @@ static int sleep_once(lock_view *view, muster_deadline deadline) {
   muster_deadline until = muster_deadline_after(flags & LOCK_POLLERS ? muster_lock_slice() : muster_recheck);
   if (deadline < until) until = deadline;
   struct timespec end = {.tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000)};
-  int status = taken(view, pthread_mutex_clocklock(&view->core->lock.mutex, CLOCK_MONOTONIC, &end), 1);
+  int status = muster_lock_taken(view, pthread_mutex_clocklock(&view->core->lock.mutex, CLOCK_MONOTONIC, &end), 1);
   return status == ETIMEDOUT ? EBUSY : status;
 }
 #else
@@ -280,14 +228,12 @@ static int sleep_once(lock_view *view, muster_deadline deadline) {
 #endif
 
 int muster_lock_wait(lock_view *view, muster_deadline deadline) {
-  int status = muster_lock_try(view);
-  if (__builtin_expect(status != EBUSY, 1)) return status;
   if (is_mine(view)) return EDEADLK;
-  if (deadline > 0) status = spin(view);
+  int status = deadline > 0 ? spin(view) : EBUSY;
   while (status == EBUSY) {
     if (muster_deadline_passed(deadline)) return ETIMEDOUT;
     status = sleep_once(view, deadline);
-    if (status == EBUSY) status = muster_lock_try(view);
+    if (status == EBUSY) status = lock_try(view);
   }
   return status;
 }
@@ -296,23 +242,24 @@ int muster_lock_wait(lock_view *view, muster_deadline deadline) {
 
 void muster_lock_tell(const lock_view *view, muster_lock_holder *holder) {
   const lock_core *core = view->core;
-  uint32_t word = __atomic_load_n(view->word, __ATOMIC_ACQUIRE), before, thread;
+  uint32_t word = __atomic_load_n(view->word, __ATOMIC_ACQUIRE), before;
+  uint64_t who;
   int turns = 16;
   do {
     before = word;
     *holder = (muster_lock_holder){.died = __atomic_load_n(&core->died, __ATOMIC_RELAXED)};
-    thread = __atomic_load_n(&core->thread, __ATOMIC_ACQUIRE);
-    holder->pid = __atomic_load_n(&core->pid, __ATOMIC_RELAXED);
+    who = __atomic_load_n(&core->who, __ATOMIC_ACQUIRE);
     holder->since = __atomic_load_n(&core->since, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     word = __atomic_load_n(view->word, __ATOMIC_ACQUIRE);
-  } while ((word != before || thread != __atomic_load_n(&core->thread, __ATOMIC_RELAXED)) && --turns);
-  uint32_t flags = flags_of(view), owner = muster_liveness_owner(word);
+  } while ((word != before || who != __atomic_load_n(&core->who, __ATOMIC_RELAXED)) && --turns);
+  uint32_t flags = flags_of(view), owner = muster_liveness_owner(word), thread = (uint32_t)who;
   holder->condition = flags & LOCK_POISONED     ? MUSTER_LOCK_POISONED
                       : flags & LOCK_UNREPAIRED ? MUSTER_LOCK_UNREPAIRED
                                                 : MUSTER_LOCK_WHOLE;
-  int known = muster_liveness_died(word) && !owner ? thread != 0 : owner && thread == owner;
-  if (!known) holder->pid = 0, holder->since = 0;
   holder->state = owner ? MUSTER_LOCK_HELD : muster_liveness_died(word) ? MUSTER_LOCK_DEAD : MUSTER_LOCK_FREE;
+  int known = thread && (holder->state == MUSTER_LOCK_DEAD || thread == owner);
+  if (!known) holder->since = 0;
+  holder->pid = known ? (int32_t)(who >> 32) : 0;
   holder->thread = owner ? owner : known ? thread : 0;
 }

@@ -109,10 +109,10 @@ int muster_mutex_open(const char *name, const muster_mutex_options *options, mus
 int muster_mutex_close(muster_mutex *mutex) {
   if (!mutex) return 0;
   if (!mutex->read_only && !muster_fork_inherited(&mutex->view.guard)) {
-    muster_lock_holder holder;
-    muster_lock_tell(&mutex->view, &holder);
     // Unmapping a lock that is on a living thread's list would cut that list off.
-    if (holder.state == MUSTER_LOCK_HELD && holder.pid == mutex->view.pid) return EBUSY;
+    uint32_t holder = __atomic_load_n(&mutex->view.holder, __ATOMIC_RELAXED);
+    uint32_t word = __atomic_load_n(mutex->view.word, __ATOMIC_ACQUIRE);
+    if (holder && muster_liveness_owner(word) == holder) return EBUSY;
   }
   muster_region_close(mutex->region);
   free(mutex);
@@ -120,10 +120,10 @@ int muster_mutex_close(muster_mutex *mutex) {
 }
 
 int muster_mutex_lock(muster_mutex *mutex, muster_deadline deadline) {
-  return __builtin_expect(mutex->read_only, 0) ? EACCES : muster_lock_wait(&mutex->view, deadline);
+  return __builtin_expect(mutex->read_only, 0) ? EACCES : lock_wait(&mutex->view, deadline);
 }
 
-int muster_mutex_try(muster_mutex *mutex) { return mutex->read_only ? EACCES : muster_lock_try(&mutex->view); }
+int muster_mutex_try(muster_mutex *mutex) { return mutex->read_only ? EACCES : lock_try(&mutex->view); }
 
 int muster_mutex_poll(muster_mutex *mutex, muster_wait_set *set) {
   return mutex->read_only ? EACCES : muster_lock_poll(&mutex->view, set);
@@ -131,13 +131,13 @@ int muster_mutex_poll(muster_mutex *mutex, muster_wait_set *set) {
 
 int muster_mutex_repaired(muster_mutex *mutex) {
   if (mutex->read_only) return EACCES;
-  int status = muster_lock_held(&mutex->view);
+  int status = lock_held(&mutex->view);
   if (!status) muster_lock_clear(&mutex->view);
   return status;
 }
 
 int muster_mutex_unlock(muster_mutex *mutex) {
-  return __builtin_expect(mutex->read_only, 0) ? EACCES : muster_lock_release(&mutex->view);
+  return __builtin_expect(mutex->read_only, 0) ? EACCES : lock_release(&mutex->view);
 }
 
 int muster_mutex_lock_repairing(muster_mutex *mutex, muster_lock_repair repair, void *context, muster_deadline deadline) {

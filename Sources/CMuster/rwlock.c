@@ -145,7 +145,7 @@ int muster_rwlock_open(const char *name, const muster_rwlock_options *options, m
 
 int muster_rwlock_close(muster_rwlock *rwlock) {
   if (!rwlock) return 0;
-  if (muster_rwlock_mine(rwlock) == 0 && rwlock->hold != HOLDS_NOTHING) return EBUSY;
+  if (rwlock_mine(rwlock) == 0 && rwlock->hold != HOLDS_NOTHING) return EBUSY;
   muster_region *region = rwlock->region;
   int status = muster_group_detach(rwlock->group);
   if (status) return status;

@@ -29,13 +29,6 @@
 
 enum { SPINS_LEAST = 16, SPINS_MOST = 2000, MEMBERS_AT_A_TIME = 60 };
 
-int muster_rwlock_mine(const muster_rwlock *rwlock) {
-  if (muster_fork_inherited(&rwlock->view.guard)) return EPERM;
-  if (rwlock->hold == ONLY_ASKS) return EACCES;
-  const liveness_thread *self = &muster_liveness_thread;
-  return self->guard.token != rwlock->view.guard.token || self->id != rwlock->thread ? EPERM : 0;
-}
-
 static uint32_t mutex_owner(const muster_rwlock *rwlock) {
   return muster_liveness_owner(__atomic_load_n(rwlock->view.word, __ATOMIC_SEQ_CST));
 }
@@ -73,8 +66,8 @@ static void settle_mutex(muster_rwlock *rwlock) {
 
 // ---- Reading
 
-static int now_reads(muster_rwlock *rwlock) {
-  __atomic_store_n(&rwlock->slot->since, muster_lock_clock(), __ATOMIC_RELAXED);
+static inline int now_reads(muster_rwlock *rwlock) {
+  __atomic_store_n(&rwlock->slot->since, lock_clock(&muster_liveness_thread), __ATOMIC_RELAXED);
   rwlock->hold = HOLDS_READ;
   return 0;
 }
@@ -87,13 +80,13 @@ static void leave_slot(muster_rwlock *rwlock, uint32_t state) {
 }
 
 // 0, or EBUSY: a writer waits or writes; the slot is to be left.
-static int enter(muster_rwlock *rwlock) {
+static inline int enter(muster_rwlock *rwlock) {
   __atomic_store_n(&rwlock->slot->state, SLOT_READS, __ATOMIC_SEQ_CST);
   return __builtin_expect(gate_state(rwlock_gate(rwlock)) == GATE_OPEN, 1) ? now_reads(rwlock) : EBUSY;
 }
 
-static int begin_read(muster_rwlock *rwlock) {
-  int status = muster_rwlock_mine(rwlock);
+static inline int begin_read(muster_rwlock *rwlock) {
+  int status = rwlock_mine(rwlock);
   if (__builtin_expect(status, 0)) return status;
   return __builtin_expect(rwlock->hold != HOLDS_NOTHING, 0) ? EDEADLK : enter(rwlock);
 }
@@ -121,13 +114,13 @@ static int stop_waiting(muster_rwlock *rwlock, int status) {
 
 // The gate is closed and nobody has the mutex: puts in order what is left of a dead writer. EAGAIN: look again. EOWNERDEAD.
 static int tend(muster_rwlock *rwlock) {
-  int status = muster_lock_try(&rwlock->view);
+  int status = lock_try(&rwlock->view);
   if (status == EBUSY) return EAGAIN;
   if (status && status != EOWNERDEAD) return status;
   settle_mutex(rwlock);
   uint32_t state = gate_state(rwlock_gate(rwlock));
   if (state == GATE_DRAINING) muster_rwlock_open_gate(rwlock);
-  status = muster_lock_release(&rwlock->view);
+  status = lock_release(&rwlock->view);
   if (status) return status;
   return state == GATE_BROKEN ? EOWNERDEAD : EAGAIN;
 }
@@ -176,7 +169,7 @@ static int poll_gate(muster_rwlock *rwlock, muster_wait_set *set) {
 }
 
 int muster_rwlock_poll_read(muster_rwlock *rwlock, muster_wait_set *set) {
-  int status = muster_rwlock_mine(rwlock);
+  int status = rwlock_mine(rwlock);
   if (status) return status;
   if (rwlock->hold == HOLDS_NOTHING) {
     status = enter(rwlock);
@@ -241,7 +234,7 @@ static int begin_write(muster_rwlock *rwlock) {
   settle_mutex(rwlock);
   uint32_t state = gate_state(rwlock_gate(rwlock));
   if (state >= GATE_POISONED) {
-    int status = muster_lock_release(&rwlock->view);
+    int status = lock_release(&rwlock->view);
     return status ? status : state == GATE_POISONED ? ENOTRECOVERABLE : EBADMSG;
   }
   if (state == GATE_OPEN) muster_rwlock_set_gate(rwlock, GATE_DRAINING);
@@ -306,12 +299,12 @@ static int give_up_writing(muster_rwlock *rwlock, int status) {
   rwlock->hold = HOLDS_NOTHING;
   if (gate_state(rwlock_gate(rwlock)) == GATE_DRAINING) muster_rwlock_open_gate(rwlock);
   else muster_futex_wake_all(rwlock->gate);
-  int released = muster_lock_release(&rwlock->view);
+  int released = lock_release(&rwlock->view);
   return released ? released : status;
 }
 
 int muster_rwlock_poll_write(muster_rwlock *rwlock, muster_wait_set *set) {
-  int status = muster_rwlock_mine(rwlock);
+  int status = rwlock_mine(rwlock);
   if (status) return status;
   if (rwlock->hold == HOLDS_NOTHING) {
     status = muster_lock_poll(&rwlock->view, set);
@@ -323,14 +316,14 @@ int muster_rwlock_poll_write(muster_rwlock *rwlock, muster_wait_set *set) {
 }
 
 int muster_rwlock_write(muster_rwlock *rwlock, muster_deadline deadline) {
-  int status = muster_rwlock_mine(rwlock);
+  int status = rwlock_mine(rwlock);
   if (status) return status;
   if (rwlock->hold != HOLDS_NOTHING) return EDEADLK;
-  status = muster_lock_wait(&rwlock->view, deadline);
+  status = lock_wait(&rwlock->view, deadline);
   if (status && status != EOWNERDEAD) return status;
   status = begin_write(rwlock);
   if (status) return status;
-  if (deadline > 0) linger(rwlock, nobody_reads);
+  if (nobody_reads(rwlock) || (deadline > 0 && linger(rwlock, nobody_reads))) return now_writes(rwlock);
   for (muster_wait_set set;;) {
     status = poll_drain(rwlock, &set);
     if (status != EAGAIN) return status;
@@ -356,7 +349,7 @@ int muster_rwlock_write_repairing(muster_rwlock *rwlock, muster_lock_repair repa
 }
 
 int muster_rwlock_repaired(muster_rwlock *rwlock) {
-  int status = muster_rwlock_mine(rwlock);
+  int status = rwlock_mine(rwlock);
   if (status) return status;
   if (rwlock->hold != HOLDS_WRITE) return EPERM;
   muster_rwlock_set_gate(rwlock, GATE_WRITING);
@@ -373,11 +366,11 @@ static int unlock_write(muster_rwlock *rwlock) {
     muster_rwlock_set_gate(rwlock, GATE_POISONED);
     muster_futex_wake_all(rwlock->gate);
   }
-  return muster_lock_release(&rwlock->view);
+  return lock_release(&rwlock->view);
 }
 
 int muster_rwlock_unlock(muster_rwlock *rwlock) {
-  int status = muster_rwlock_mine(rwlock);
+  int status = rwlock_mine(rwlock);
   if (__builtin_expect(status, 0)) return status;
   switch (rwlock->hold) {
     case HOLDS_READ:

@@ -114,7 +114,7 @@ int muster_mutex_attach(void *MUSTER_NONNULL memory, size_t size,
 int muster_mutex_open(const char *MUSTER_NONNULL name, const muster_mutex_options *MUSTER_NONNULL options,
                       muster_mutex *MUSTER_NULLABLE *MUSTER_NONNULL mutex) MUSTER_MUST_CHECK;
 
-// Lets go of the handle. Returns 0, or EBUSY: a thread of this process holds the mutex. In a forked child it lets go of the
+// Lets go of the handle. Returns 0, or EBUSY: a thread that lives holds the mutex by this handle. In a forked child it lets go of the
 // child's copy alone.
 int muster_mutex_close(muster_mutex *MUSTER_NULLABLE mutex);
 

@@ -41,6 +41,8 @@ typedef struct liveness_thread {
   fork_guard guard;
   uint32_t held;
   uint32_t id;
+  int64_t second;  // when the clock of the locks was last read, in seconds of the time of day, and what it said (lock.h)
+  int64_t clock;
 } liveness_thread;
 
 extern _Thread_local liveness_thread muster_liveness_thread __attribute__((visibility("hidden")));

@@ -3,7 +3,11 @@
 #ifndef MUSTER_INTERNAL_LOCK_H
 #define MUSTER_INTERNAL_LOCK_H
 
+#include <errno.h>
+#include <time.h>
+
 #include "fork.h"
+#include "liveness.h"
 #include "lock_layout.h"
 #include "muster/lock.h"
 
@@ -14,6 +18,7 @@ typedef struct lock_view {
   fork_guard guard;
   int32_t pid;
   int32_t spins;   // how long the next wait looks on before it sleeps
+  uint32_t holder;  // the thread that last took it by this handle
 } lock_view;
 
 int muster_lock_core_init(lock_core *core);
@@ -26,28 +31,86 @@ int muster_lock_compatible(const lock_head *head, muster_mismatch *mismatch);
 // EBADMSG: the head's libc is none; ENOMEM.
 int muster_lock_view_init(lock_view *view, const lock_head *head, lock_core *core);
 
-// 0 or EOWNERDEAD: held. EBUSY, ENOTRECOVERABLE, EPERM, ENOLCK, ENOMEM, EBADMSG.
-int muster_lock_try(lock_view *view);
+// The coarse clock, as muster_deadline, up to a second behind and never ahead: time of day in whole seconds costs half of what the
+// coarse clock does, so it is asked whether that one is to be read again.
+int64_t muster_lock_clock_anew(int64_t second);
+static inline int64_t lock_clock(const liveness_thread *self) {
+#if defined(__GLIBC__)
+  int64_t second = time(NULL);
+  return __builtin_expect(second == self->second, 1) ? self->clock : muster_lock_clock_anew(second);
+#else
+  (void)self;
+  return muster_lock_clock_anew(0);
+#endif
+}
 
-// The same, and EDEADLK, ETIMEDOUT instead of EBUSY.
+// The note of the holder, and who is it in the handle. The next locked instruction waits for each store before it: so none that
+// changes nothing.
+static inline void lock_note(lock_view *view, const liveness_thread *self) {
+  lock_core *core = view->core;
+  int64_t now = lock_clock(self);
+  if (__atomic_load_n(&core->since, __ATOMIC_RELAXED) != now) __atomic_store_n(&core->since, now, __ATOMIC_RELAXED);
+  __atomic_store_n(&core->who, (uint64_t)(uint32_t)view->pid << 32 | self->id, __ATOMIC_RELEASE);
+  if (__atomic_load_n(&view->holder, __ATOMIC_RELAXED) != self->id)
+    __atomic_store_n(&view->holder, self->id, __ATOMIC_RELAXED);
+}
+
+// For lock_try: whether this thread may take it, 0, EPERM, ENOLCK, ENOMEM; and what libc's lock returned means where it is not the
+// plain case.
+int muster_lock_may_take(const lock_view *view);
+int muster_lock_taken(lock_view *view, int status, int slept);
+
+// 0 or EOWNERDEAD: held. EBUSY, ENOTRECOVERABLE, EPERM, ENOLCK, ENOMEM, EBADMSG.
+static inline int lock_try(lock_view *view) {
+  liveness_thread *self = &muster_liveness_thread;
+  if (__builtin_expect(muster_fork_inherited(&view->guard) || self->guard.token != view->guard.token ||
+                           self->held >= LIVENESS_MOST, 0)) {
+    int status = muster_lock_may_take(view);
+    if (status) return status;
+  }
+  lock_core *core = view->core;
+  int status = pthread_mutex_trylock(&core->lock.mutex);
+  if (__builtin_expect(status || __atomic_load_n(&core->flags, __ATOMIC_SEQ_CST), 0))
+    return muster_lock_taken(view, status, 0);
+  self->held++;
+  muster_liveness_took();
+  lock_note(view, self);
+  return 0;
+}
+
+// What follows a try that gave EBUSY: 0, EOWNERDEAD, and EDEADLK, ETIMEDOUT instead of EBUSY.
 int muster_lock_wait(lock_view *view, muster_deadline deadline);
+static inline int lock_wait(lock_view *view, muster_deadline deadline) {
+  int status = lock_try(view);
+  return __builtin_expect(status != EBUSY, 1) ? status : muster_lock_wait(view, deadline);
+}
 
 // The same without waiting: EAGAIN with the word to sleep at.
 int muster_lock_poll(lock_view *view, muster_wait_set *set);
 
-// Unlocks; what is unrepaired is poisoned by that. 0, EPERM, EBADMSG.
-int muster_lock_release(lock_view *view);
-
 // Whether the calling thread holds it: 0, EPERM.
-int muster_lock_held(const lock_view *view);
+static inline int lock_held(const lock_view *view) {
+  const liveness_thread *self = &muster_liveness_thread;
+  if (muster_fork_inherited(&view->guard) || self->guard.token != view->guard.token) return EPERM;
+  return muster_liveness_owner(__atomic_load_n(view->word, __ATOMIC_RELAXED)) == self->id ? 0 : EPERM;
+}
+
+// Unlocks; what is unrepaired is poisoned by that. 0, EPERM, EBADMSG.
+int muster_lock_release_flagged(lock_view *view);
+static inline int lock_release(lock_view *view) {
+  int status = lock_held(view);
+  if (__builtin_expect(status, 0)) return status;
+  lock_core *core = view->core;
+  if (__builtin_expect(__atomic_load_n(&core->flags, __ATOMIC_SEQ_CST) != 0, 0)) return muster_lock_release_flagged(view);
+  __atomic_store_n(&core->who, 0u, __ATOMIC_RELAXED);
+  muster_liveness_thread.held--;
+  return __builtin_expect(pthread_mutex_unlock(&core->lock.mutex) == 0, 1) ? 0 : EBADMSG;
+}
 
 // By the holder: it is whole again.
 void muster_lock_clear(lock_view *view);
 
 void muster_lock_tell(const lock_view *view, muster_lock_holder *holder);
-
-// The coarse clock, as muster_deadline, up to a second behind and never ahead.
-int64_t muster_lock_clock(void);
 
 // How long one that sleeps among pollers sleeps at the most: the one that the kernel wakes for a death may not come.
 int64_t muster_lock_slice(void);

@@ -6,10 +6,10 @@
 //   field            written by                    ordering       if its writer is dead
 //   ---------------  ----------------------------  -------------  ---------------------------------------------------------
 //   core.lock        libc and the kernel           theirs         the kernel marks it: that is the death itself
-//   core.thread      the holder: its own once the  release,       believed only while it names the thread in the lock word,
-//                    rest of the note is there; 0  relaxed 0      or, in a word that is marked, names anybody: so a death
-//                    before it unlocks                            between locking and noting tells of nobody, not of another
-//   core.pid, since  the holder                    relaxed        part of the note
+//   core.who         the holder: its own once      release,       believed only while it names the thread in the lock word,
+//                    `since` is there; 0 before    relaxed 0      or, in a word that is marked, names anybody: so a death
+//                    it unlocks                                   between locking and noting tells of nobody, not of another
+//   core.since       the holder                    relaxed        part of the note
 //   core.flags       UNREPAIRED: who finds a       seq_cst, by    stands until a holder says that it has repaired, so that
 //                    death, before it makes the    read-modify-   any number of deaths in a repair are told to the next;
 //                    lock consistent               write          POISONED likewise until a reset
@@ -60,8 +60,7 @@ typedef struct lock_core {
     unsigned char space[48];
   } lock;
   // The holder's note, in the line that it has to write anyway.
-  uint32_t thread;
-  int32_t pid;
+  uint64_t who;   // the thread in the low half, the pid in the high
   int64_t since;
   // A line that is read by all and seldom written.
   uint32_t flags;

@@ -25,7 +25,12 @@ struct muster_rwlock {
 };
 
 // Whether the calling thread may use the handle: 0, EPERM, EACCES.
-int muster_rwlock_mine(const muster_rwlock *rwlock);
+static inline int rwlock_mine(const muster_rwlock *rwlock) {
+  if (__builtin_expect(muster_fork_inherited(&rwlock->view.guard), 0)) return EPERM;
+  if (__builtin_expect(rwlock->hold == ONLY_ASKS, 0)) return EACCES;
+  const liveness_thread *self = &muster_liveness_thread;
+  return self->guard.token != rwlock->view.guard.token || self->id != rwlock->thread ? EPERM : 0;
+}
 
 static inline uint32_t rwlock_gate(const muster_rwlock *rwlock) { return __atomic_load_n(rwlock->gate, __ATOMIC_SEQ_CST); }
 static inline uint32_t gate_state(uint32_t gate) { return gate & GATE_STATES; }
