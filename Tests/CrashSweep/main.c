@@ -16,11 +16,11 @@
 #include "harness.h"
 
 extern const sweep_suite self_sweep, region_sweep, group_sweep, barrier_sweep, barrier_names_sweep, posix_sweep, alive_sweep,
-    seqlock_sweep, checkpoint_sweep, lock_sweep;
+    seqlock_sweep, checkpoint_sweep, lock_sweep, ring_sweep;
 
 static const sweep_suite *const suites[] = {&self_sweep,          &region_sweep, &group_sweep, &barrier_sweep,
                                             &barrier_names_sweep, &posix_sweep,  &alive_sweep, &seqlock_sweep,
-                                            &checkpoint_sweep,    &lock_sweep};
+                                            &checkpoint_sweep,    &lock_sweep,   &ring_sweep};
 
 #define PREFIX "muster-sweep-"
 

@@ -11,6 +11,7 @@
 #include "lock.h"
 #include "posix_barrier.h"
 #include "region.h"
+#include "ring.h"
 #include "seqlock.h"
 #include "status.h"
 #include "wait.h"

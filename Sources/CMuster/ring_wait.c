@@ -1,0 +1,252 @@
+// Who sleeps, and who wakes him.
+//
+// A sleeper must not miss a record. It reads `bell`, adds to `calls`, orders that before what follows (membarrier(2)),
+// looks at the header, and sleeps at `bell` as it was. The writer stores the header, looks at `calls`, and where that is
+// another number than at the last time it changes `bell` and wakes. Either the writer sees the call, then `bell` is
+// changed after it was read, and the sleep returns or is ended; or it looked before the call was made, then the header
+// was stored before, and the sleeper's look finds it. Only the caller adds, only the writer remembers what it has
+// answered: nobody takes a notice back, so one who stops between two steps can't take that of a third with him.
+//
+// The writer's wait for room is the same with `room_calls` and `room_bell`. Each reader answers a call once, when it has
+// come to the position that is needed.
+//
+// Whoever sleeps also watches those whom he waits for (group_watch.c): a death ends the sleep. One who is stopped
+// between the look and the wake leaves them to the recheck after a second.
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+
+#include "internal/futex.h"
+#include "internal/group.h"
+#include "internal/ring.h"
+
+#if defined(__has_feature)
+#if __has_feature(realtime_sanitizer)
+#include <sanitizer/rtsan_interface.h>
+#define REALTIME_PAUSE() __rtsan_disable()
+#define REALTIME_RESUME() __rtsan_enable()
+#endif
+#endif
+#if !defined(REALTIME_PAUSE)
+#define REALTIME_PAUSE() (void)0
+#define REALTIME_RESUME() (void)0
+#endif
+
+// How often a poll begins again in one call when the writer's place keeps changing hands meanwhile; how often a wait
+// looks before it sleeps, at most and at least; how long a turn is, in pauses of the processor; and what a sleep costs
+// all in all, so that one which was shorter would better have been spun.
+enum { TURNS = 64, SPINS_MOST = 1000, SPINS_LEAST = 16, PAUSES = 1, EASE_MOST = 256, SHORT = 60000 };
+
+// A system call, but not one that sleeps or allocates, and only where somebody waits.
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wunknown-warning-option"
+#pragma clang diagnostic ignored "-Wfunction-effects"
+#endif
+MUSTER_NONBLOCKING static void ring_bell(uint32_t *bell) {
+  REALTIME_PAUSE();
+  __atomic_fetch_add(bell, 1, __ATOMIC_RELEASE);
+  muster_futex_wake_all(bell);
+  REALTIME_RESUME();
+}
+#if defined(__clang__)
+#pragma clang diagnostic pop
+#endif
+
+MUSTER_NONBLOCKING void muster_ring_wake_readers(muster_ring_writer *writer, uint32_t calls) {
+  // Orders the look at `calls` before the bell.
+  __atomic_thread_fence(__ATOMIC_ACQUIRE);
+  writer->rung = calls;
+  ring_bell(&writer->ring->state->bell);
+}
+
+MUSTER_NONBLOCKING void muster_ring_wake_writer(muster_ring_reader *reader, uint32_t calls) {
+  ring_state *state = reader->ring->state;
+  __atomic_thread_fence(__ATOMIC_ACQUIRE);
+  if (reader->position < __atomic_load_n(&state->needs, __ATOMIC_RELAXED)) return;
+  reader->rung = calls;
+  ring_bell(&state->room_bell);
+}
+
+void muster_ring_put_first(muster_wait_set *set, const uint32_t *word, uint32_t expected) {
+  if (set->count == MUSTER_WAIT_WORDS) set->count--;
+  set->words[set->count++] = set->words[0];
+  set->words[0] = (muster_wait_word){word, expected};
+}
+
+void muster_ring_recheck_by(muster_wait_set *set, muster_deadline recheck) {
+  if (recheck < set->recheck) set->recheck = recheck;
+}
+
+// ---- The writer's life
+
+static uint32_t lock_word(const muster_ring *ring) {
+  uint32_t word = __atomic_load_n(muster_group_lock_word(ring->writers, 0), __ATOMIC_ACQUIRE);
+  return word & (FUTEX_TID_MASK | FUTEX_OWNER_DIED);
+}
+
+typedef struct life_seen {
+  uint32_t word, owner, thread;
+  int32_t pid;
+  muster_member_state life;
+} life_seen;
+
+// Whether all of it was of one moment. Nobody comes and goes often enough to make it otherwise each of some times.
+static int see_life(const muster_ring *ring, life_seen *seen) {
+  const group_place *place = ring->writers->places;
+  uint32_t incarnation = __atomic_load_n(&place->incarnation, __ATOMIC_ACQUIRE);
+  seen->word = lock_word(ring);
+  seen->life = muster_group_life(ring->writers, 0);
+  // In this order: who starts stores them in the other one.
+  seen->thread = __atomic_load_n(&place->thread, __ATOMIC_ACQUIRE);
+  seen->pid = __atomic_load_n(&place->pid, __ATOMIC_ACQUIRE);
+  seen->owner = __atomic_load_n(&ring->state->owner, __ATOMIC_ACQUIRE);
+  return lock_word(ring) == seen->word && __atomic_load_n(&place->incarnation, __ATOMIC_ACQUIRE) == incarnation;
+}
+
+int muster_ring_life(const muster_ring *ring, int32_t *pid) {
+  *pid = 0;
+  life_seen seen;
+  int turns = 16;
+  while (!see_life(ring, &seen))
+    if (!--turns) return 0;
+  if (seen.life == MUSTER_MEMBER_ALIVE) {
+    // Who has the lock and is not the thread that is noted is just starting: what is noted is of the one before.
+    if (seen.thread == muster_liveness_owner(seen.word)) *pid = seen.pid;
+    return 0;
+  }
+  *pid = (int32_t)seen.owner;
+  return seen.owner || seen.life == MUSTER_MEMBER_DEAD ? EOWNERDEAD : ENOENT;
+}
+
+// ---- Polls
+
+static void set_slice(muster_ring *ring, int64_t slice, muster_wait_set *set) {
+  set->count = 0;
+  set->recheck = muster_deadline_after(slice);
+  muster_wait_set_add(set, &ring->state->bell, __atomic_load_n(&ring->state->bell, __ATOMIC_ACQUIRE));
+}
+
+// Whether next would give something else than EAGAIN, or would find that it was overtaken.
+static int is_there_more(const muster_ring *ring) {
+  const muster_ring_reader *reader = &ring->reader;
+  return ring_header_at(ring, reader->position) != 0 || !muster_ring_holds(reader, reader->position);
+}
+
+// Something is there. The kernel may have woken this sleeper, and no other, for the death of a writer that had not yet
+// woken those who waited for this very record: so it is here that it wakes the others.
+static int found(muster_ring *ring) {
+  if (!ring->read_only) muster_group_note_ends(ring->writers);
+  return 0;
+}
+
+static int poll_next(muster_ring *ring, int64_t slice, muster_wait_set *set) {
+  if (__atomic_load_n(ring->reader.process, __ATOMIC_RELAXED) != ring->reader.token) return EPERM;
+  for (int turn = 0; turn < TURNS; turn++) {
+    if (is_there_more(ring)) return found(ring);
+    uint32_t bell = __atomic_load_n(&ring->state->bell, __ATOMIC_ACQUIRE);
+    if (!ring->read_only) {
+      __atomic_fetch_add(&ring->state->calls, 1, __ATOMIC_SEQ_CST);
+      ring->expedited = muster_ring_fence_all() == 0;
+    }
+    uint32_t roster = muster_group_roster(ring->writers);
+    int32_t pid;
+    int life = muster_ring_life(ring, &pid);
+    // After the look at the writer: it may have committed last, then died.
+    if (is_there_more(ring)) return found(ring);
+    // Before the return at a death: the kernel has woken one sleeper, and it is in this poll that it wakes the others.
+    int status = ring->read_only ? 0 : muster_group_poll(ring->writers, roster, set);
+    if (life == EOWNERDEAD) return life;
+    if (ring->read_only) break;
+    if (status == 0) continue;
+    if (status != EAGAIN) return status;
+    muster_ring_put_first(set, &ring->state->bell, bell);
+    if (!ring->expedited) muster_ring_recheck_by(set, muster_deadline_after(slice));
+    return EAGAIN;
+  }
+  set_slice(ring, slice, set);
+  return EAGAIN;
+}
+
+static int poll_writer(muster_ring *ring, int64_t slice, muster_wait_set *set) {
+  if (muster_fork_inherited(&ring->guard)) return EPERM;
+  for (int turn = 0; turn < TURNS; turn++) {
+    uint32_t roster = muster_group_roster(ring->writers);
+    int32_t pid;
+    int life = muster_ring_life(ring, &pid);
+    if (life != ENOENT && life != EOWNERDEAD) return life;
+    if (ring->read_only) break;
+    int status = muster_group_poll(ring->writers, roster, set);
+    if (status) return status;
+  }
+  set_slice(ring, slice, set);
+  return EAGAIN;
+}
+
+int muster_ring_poll(muster_ring *ring, muster_wait_set *set) { return poll_next(ring, RING_SLICE, set); }
+
+int muster_ring_poll_writer(muster_ring *ring, muster_wait_set *set) { return poll_writer(ring, RING_SLICE, set); }
+
+// ---- Waits
+
+static void pause_for(uint32_t pauses) {
+  for (uint32_t i = 0; i < pauses; i++) muster_cpu_pause();
+}
+
+// Spinning pays when the next record is near. Each look takes the line of the header from a writer that is about to
+// store there, so one who finds something at the first look comes later the next time: then a writer that writes without
+// pause gets ahead by some records. One who finds nothing then comes earlier.
+static int spin(muster_ring *ring) {
+  if (!ring->may_spin) return 0;
+  pause_for(ring->ease);
+  if (is_there_more(ring)) {
+    if (ring->ease < EASE_MOST) ring->ease *= 2;
+    return 1;
+  }
+  if (ring->ease > 1) ring->ease /= 2;
+  for (uint32_t turn = 0; turn < ring->spins; turn++) {
+    pause_for(PAUSES);
+    if (is_there_more(ring)) return 1;
+  }
+  return 0;
+}
+
+// After a sleep: a short one makes more turns, a long one fewer.
+static void learn(muster_ring *ring, muster_deadline begun) {
+  if (muster_clock_now() - begun < SHORT) ring->spins = ring->spins < SPINS_MOST / 2 ? 2 * ring->spins : SPINS_MOST;
+  else if (ring->spins > SPINS_LEAST) ring->spins /= 2;
+}
+
+// One turn of a wait: whether to go on (0), and else what it came to.
+static int sleep_at(const muster_wait_set *set, muster_deadline deadline, int64_t *slice) {
+  if (muster_deadline_passed(deadline)) return ETIMEDOUT;
+  if (*slice < RING_SLICE) *slice *= 2;
+  int status = muster_wait_any(set, deadline);
+  return status == ETIMEDOUT ? 0 : status;
+}
+
+int muster_ring_wait(muster_ring *ring, muster_deadline deadline) {
+  if (__atomic_load_n(ring->reader.process, __ATOMIC_RELAXED) != ring->reader.token) return EPERM;
+  if (is_there_more(ring) || (deadline > 0 && spin(ring))) return 0;
+  muster_wait_set set;
+  muster_deadline begun = 0;
+  for (int64_t slice = RING_FIRST_SLICE;;) {
+    int status = poll_next(ring, slice, &set);
+    if (status != EAGAIN) {
+      if (begun) learn(ring, begun);
+      return status;
+    }
+    if (!begun) begun = muster_clock_now();
+    status = sleep_at(&set, deadline, &slice);
+    if (status) return status;
+  }
+}
+
+int muster_ring_wait_writer(muster_ring *ring, muster_deadline deadline) {
+  muster_wait_set set;
+  for (int64_t slice = RING_FIRST_SLICE;;) {
+    int status = poll_writer(ring, slice, &set);
+    if (status != EAGAIN) return status;
+    status = sleep_at(&set, deadline, &slice);
+    if (status) return status;
+  }
+}
