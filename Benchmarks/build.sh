@@ -4,7 +4,7 @@
 cc=${CC:-cc}
 cxx=${CXX:-c++}
 cflags='-std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Wpedantic -Wshadow -Wconversion'
-boost='' mpi='' mpi_missing='' python='' python_missing=''
+boost='' zmq='' mpi='' mpi_missing='' python='' python_missing=''
 
 compile() { # OBJECT SOURCE
   # Nothing newer than the object, neither source nor header: it stands.
@@ -15,7 +15,7 @@ compile() { # OBJECT SOURCE
   # shellcheck disable=SC2086
   case $2 in
     *.cc) $cxx -std=c++17 -O2 -g -c "$2" -o "$1" ;;
-    *) $cc $cflags ${boost:+-DBENCH_BOOST} -I"$root/include" -c "$2" -o "$1" ;;
+    *) $cc $cflags ${boost:+-DBENCH_BOOST} ${zmq:+-DBENCH_ZMQ} -I"$root/include" -c "$2" -o "$1" ;;
   esac
 }
 
@@ -24,6 +24,7 @@ find_peers() {
       $cxx -std=c++17 -x c++ -fsyntax-only - 2> /dev/null; then
     boost=1
   fi
+  if printf '#include <zmq.h>\n' | $cc -x c -fsyntax-only - 2> /dev/null; then zmq=1; fi
   if ! command -v mpicc > /dev/null || ! command -v mpirun > /dev/null; then
     mpi_missing='no mpicc or no mpirun'
   elif ! mpirun --version 2> /dev/null | grep -q 'Open MPI'; then
@@ -42,7 +43,7 @@ build_all() {
   say "building in $build"
   find_peers
   # Objects made with other settings are of no use.
-  settings="$cc $cxx $cflags $boost"
+  settings="$cc $cxx $cflags $boost,$zmq"
   [ "$(cat "$build/settings" 2> /dev/null)" = "$settings" ] || rm -f "$build"/*.o "$build"/muster/*.o
   echo "$settings" > "$build/settings"
   for source in "$root"/Sources/CMuster/*.c; do
@@ -50,14 +51,18 @@ build_all() {
   done
   compile "$build/barrier_kinds.o" "$here/c/barrier_kinds.c" || return 1
   [ -z "$boost" ] || compile "$build/boost_barrier.o" "$here/c/boost_barrier.cc" || return 1
+  [ -z "$boost" ] || compile "$build/ring_boost.o" "$here/c/ring_boost.cc" || return 1
+  [ -z "$zmq" ] || compile "$build/ring_zmq.o" "$here/c/ring_zmq.c" || return 1
   for source in "$here"/c/*.c; do
     name=$(basename "$source" .c)
     case $name in
-      barrier_kinds | mpi_barrier_rounds) continue ;;
+      barrier_kinds | mpi_barrier_rounds | ring_zmq) continue ;;
     esac
     compile "$build/$name.o" "$source" || return 1
     case $name in
       barrier_rounds) extra="$build/barrier_kinds.o ${boost:+$build/boost_barrier.o}" linker=${boost:+$cxx} ;;
+      ring_records)
+        extra="${boost:+$build/ring_boost.o} ${zmq:+$build/ring_zmq.o -lzmq}" linker=${boost:+$cxx} ;;
       *) extra='' linker='' ;;
     esac
     # shellcheck disable=SC2086

@@ -133,7 +133,6 @@ static int make_handle(const void *memory, size_t size, int read_only, muster_ri
   made->read_only = read_only;
   made->may_spin = muster_spinning() && muster_processors() > 1;
   made->spins = 1000;
-  made->ease = 1;
   status = muster_fork_guard(&made->guard);
   // Attaching to a group, and asking it who lives, stores nothing.
   if (!status) status = muster_group_attach(part(memory, sizeof(ring_head)), ring_writers_size(), &made->writers);

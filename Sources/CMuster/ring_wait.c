@@ -34,7 +34,7 @@
 // How often a poll begins again in one call when the writer's place keeps changing hands meanwhile; how often a wait
 // looks before it sleeps, at most and at least; how long a turn is, in pauses of the processor; and what a sleep costs
 // all in all, so that one which was shorter would better have been spun.
-enum { TURNS = 64, SPINS_MOST = 1000, SPINS_LEAST = 16, PAUSES = 1, EASE_MOST = 256, SHORT = 60000 };
+enum { TURNS = 64, SPINS_MOST = 1000, SPINS_LEAST = 16, PAUSES = 1, EASE_MOST = 64, EASE_FIRST = 8, EASE_TRY = 64, SHORT = 60000 };
 
 // A system call, but not one that sleeps or allocates, and only where somebody waits.
 #if defined(__clang__)
@@ -192,20 +192,25 @@ static void pause_for(uint32_t pauses) {
   for (uint32_t i = 0; i < pauses; i++) muster_cpu_pause();
 }
 
-// Spinning pays when the next record is near. Each look takes the line of the header from a writer that is about to
-// store there, so one who finds something at the first look comes later the next time: then a writer that writes without
-// pause gets ahead by some records. One who finds nothing then comes earlier.
+// How long to stay away before the first look. Each look takes the line of the header from a writer that is about to
+// store there. From a writer that writes without pause more than one record comes in between two waits: then the next
+// look comes later, so that it gets ahead by some. Where it is one each time, as for a question and its answer, it
+// comes at once, but for a try now and then.
+static uint32_t stay_away(muster_ring *ring) {
+  uint64_t came = ring->reader.number - ring->waited_at;
+  ring->waited_at = ring->reader.number;
+  if (came > 1) ring->ease = ring->ease < EASE_MOST / 2 ? 2 * ring->ease + 1 : EASE_MOST;
+  else ring->ease = ++ring->waits % EASE_TRY ? ring->ease / 2 : EASE_FIRST;
+  return ring->ease;
+}
+
+// Spinning pays when the next record is near.
 static int spin(muster_ring *ring) {
   if (!ring->may_spin) return 0;
-  pause_for(ring->ease);
-  if (is_there_more(ring)) {
-    if (ring->ease < EASE_MOST) ring->ease *= 2;
-    return 1;
-  }
-  if (ring->ease > 1) ring->ease /= 2;
+  pause_for(stay_away(ring));
   for (uint32_t turn = 0; turn < ring->spins; turn++) {
-    pause_for(PAUSES);
     if (is_there_more(ring)) return 1;
+    pause_for(PAUSES);
   }
   return 0;
 }

@@ -304,15 +304,16 @@ typedef struct muster_ring_writer {
 // What reading needs; of use while the handle reads, and then for one thread at a time.
 typedef struct muster_ring_reader {
   const unsigned char *MUSTER_NONNULL data;
+  // Not in pairs that a compiler would copy by one load of 16 bytes, just after two stores of 8: that is slow.
   uint64_t position;  // of the next record
-  uint64_t number;    // of the next record
-  uint64_t held;      // the place of the first record that is not released
-  uint64_t held_number;
-  uint64_t lost;      // to be told with the next record
   uint64_t guess;     // the size of the record before
+  uint64_t number;    // of the next record
+  uint64_t lost;      // to be told with the next record
+  uint64_t held;      // the place of the first record that is not released
   uint64_t mask;
   const uint64_t *MUSTER_NONNULL reserve;  // how far the writer may have written
   uint64_t *MUSTER_NULLABLE published;     // where the writer looks; NULL: read-only
+  uint64_t held_number;
   const uint64_t *MUSTER_NONNULL process;
   uint64_t token;
   const uint32_t *MUSTER_NONNULL calls;    // of a writer that sleeps for want of room

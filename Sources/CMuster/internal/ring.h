@@ -31,6 +31,8 @@ struct muster_ring {
   int may_spin;       // there is more than one processor
   uint32_t spins;     // turns to spin before sleeping, as they have paid so far
   uint32_t ease;      // pauses before the first look of a wait
+  uint32_t waits;     // waits that found one record since the wait before
+  uint64_t waited_at; // the number at the last wait
   uint64_t hard;      // writing: nothing at or beyond this is stored
   uint64_t marked;    // writing: the chunk that was marked last
 };
