@@ -5,8 +5,8 @@
 //                               median nanoseconds a record, over stretches
 // ring_records return MS        a record there and one back by two rings; prints the median nanoseconds of the round trip
 // ring_records large MS         records of 64 KiB through a ring of 1 MiB, copied in by the writer and summed in place by the reader;
-//                               then memcpy of as much between two buffers of 1 MiB in one process; prints the nanoseconds a record
-//                               of each
+//                               then the same handed over by nothing but a flag for each of 16 buffers; then memcpy of as much between
+//                               two buffers of 1 MiB in one process; prints the nanoseconds a record of each
 // ring_records wake EVENTS      from before the commit of a record to the return of a sleeping reader's wait; and the same with a bare
 //                               futex, in turn; prints the median nanoseconds of each
 // SPDX-License-Identifier: Apache-2.0
@@ -318,12 +318,54 @@ static void large_out(void *context, unsigned index) {
   a->result[0] = stretches(a, large_stretch, ring, PIECES);
 }
 
+// What two processors can hand over at all: 16 buffers, each full or empty by a word of its own.
+enum { BUFFERS = LARGE_BYTES / LARGE };
+
+static uint32_t *flag_of(arena *a, uint64_t n) { return (uint32_t *)(void *)(a->ring[1] + n % BUFFERS * BENCH_LINE); }
+
+static void flags_in(void *context, unsigned index) {
+  arena *a = (arena *)context;
+  bench_pin(a->processors[index]);
+  unsigned char *from = calloc(1, LARGE);
+  if (!from) bench_fail("calloc", ENOMEM);
+  memset(from, 1, LARGE);
+  together(a);
+  for (uint64_t n = 0;; n++) {
+    while (__atomic_load_n(flag_of(a, n), __ATOMIC_ACQUIRE)) {
+    }
+    memcpy(a->ring[0] + n % BUFFERS * LARGE, from, LARGE);
+    __atomic_store_n(flag_of(a, n), 1, __ATOMIC_RELEASE);
+  }
+}
+
+static void flags_stretch(void *context) {
+  static uint64_t n;
+  arena *a = (arena *)context;
+  for (int i = 0; i < PIECES; i++, n++) {
+    while (!__atomic_load_n(flag_of(a, n), __ATOMIC_ACQUIRE)) {
+    }
+    sink += sum_of(a->ring[0] + n % BUFFERS * LARGE, LARGE);
+    __atomic_store_n(flag_of(a, n), 0, __ATOMIC_RELEASE);
+  }
+}
+
+static void flags_out(void *context, unsigned index) {
+  arena *a = (arena *)context;
+  bench_pin(a->processors[index]);
+  together(a);
+  a->result[1] = stretches(a, flags_stretch, a, PIECES);
+}
+
 static int large(arena *a) {
   lay(a, 0, LARGE_BYTES, MUSTER_RING_LOSSLESS);
   run_until_read(a, large_in, large_out);
+  a->ready = 0;
+  memset(a->ring, 0, sizeof a->ring);
+  run_until_read(a, flags_in, flags_out);
   unsigned char *buffers = bench_share(2 * LARGE_BYTES);
   memset(buffers, 1, 2 * LARGE_BYTES);
-  return printf("%.0f %.0f\n", a->result[0], stretches(a, copy_stretch, buffers, PIECES)) < 0;
+  double copy = stretches(a, copy_stretch, buffers, PIECES);
+  return printf("%.0f %.0f %.0f\n", a->result[0], a->result[1], copy) < 0;
 }
 
 // ---- wake
