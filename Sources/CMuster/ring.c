@@ -331,7 +331,8 @@ static int go_to(muster_ring *ring, muster_ring_from from, const muster_ring_pla
   if (status) return status;
   muster_ring_reader *reader = &ring->reader;
   reader->position = reader->held = to.position;
-  reader->number = reader->held_number = to.number;
+  reader->number = to.number;
+  reader->held_number = to.number - lost;
   reader->lost = lost;
   if (reader->published) __atomic_store_n(reader->published, to.position, __ATOMIC_RELEASE);
   return gone ? ESTALE : 0;
@@ -363,6 +364,8 @@ int muster_ring_start_reading(muster_ring *ring, muster_ring_from from, const mu
     if (!ring->read_only) (void)muster_group_leave(ring->readers);
     return status;
   }
+  // The writer may have met a position that was held only while this looked for its own.
+  if (ring->reader.published) answer_writer(ring);
   ring->role = RING_READS;
   ring->reader.token = ring->guard.token;
   return status;

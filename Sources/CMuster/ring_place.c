@@ -9,7 +9,7 @@
 // How often to begin again when the writer overtakes; each time it has gone round the ring nearly whole.
 enum { ATTEMPTS = 100 };
 
-int muster_ring_is_there(const muster_ring *ring, uint64_t position) {
+MUSTER_NONBLOCKING int muster_ring_is_there(const muster_ring *ring, uint64_t position) {
   __atomic_thread_fence(__ATOMIC_ACQUIRE);
   return __atomic_load_n(&ring->state->reserve, __ATOMIC_RELAXED) <= position + ring->bytes;
 }
@@ -23,7 +23,7 @@ static int hold_at(const muster_ring *ring, uint64_t position, const ring_hold *
   return muster_ring_is_there(ring, position);
 }
 
-int muster_ring_step(const muster_ring *ring, muster_ring_place *place, uint64_t *word) {
+MUSTER_NONBLOCKING int muster_ring_step(const muster_ring *ring, muster_ring_place *place, uint64_t *word) {
   uint64_t position = place->position, offset = position & (ring->bytes - 1), rest = ring->bytes - 8 - offset;
   uint64_t header = *word = ring_header_at(ring, position), size = header & MUSTER_RING_SIZE_MASK;
   if (!header) return EAGAIN;
@@ -50,7 +50,7 @@ static int read_mark(const muster_ring *ring, uint64_t chunk, muster_ring_place 
 
 static uint64_t newest_mark(const muster_ring *ring) { return __atomic_load_n(&ring->state->tail, __ATOMIC_ACQUIRE); }
 
-int muster_ring_mark_from(const muster_ring *ring, uint64_t least, muster_ring_place *place) {
+MUSTER_NONBLOCKING int muster_ring_mark_from(const muster_ring *ring, uint64_t least, muster_ring_place *place) {
   uint64_t chunk = ring_chunk(ring, least), last = ring_chunk(ring, newest_mark(ring));
   if (last >= RING_MARKS && chunk < last - RING_MARKS) chunk = last - RING_MARKS;
   for (; chunk <= last; chunk++)

@@ -9,7 +9,7 @@ enum { ATTEMPTS = 100 };
 
 // One who was overtaken goes on where the writer comes last: a quarter of the ring ahead of what is overwritten next, so
 // that it is not overtaken at once again. The numbers tell exactly what lies between.
-static int go_on(muster_ring_reader *reader) {
+MUSTER_NONBLOCKING static int go_on(muster_ring_reader *reader) {
   const muster_ring *ring = reader->ring;
   uint64_t reserve = __atomic_load_n(reader->reserve, __ATOMIC_ACQUIRE), bytes = reader->mask + 1;
   uint64_t least = reserve > bytes ? reserve - bytes : 0;
@@ -18,8 +18,9 @@ static int go_on(muster_ring_reader *reader) {
   if (!muster_ring_is_there(ring, to.position)) return EAGAIN;
   if (to.position < reader->position || to.number < reader->number) return EBADMSG;
   reader->lost += to.number - reader->number;
-  // What was given before and not released stays held: its release will say that it is gone.
-  if (reader->held == reader->position) reader->held = to.position, reader->held_number = to.number;
+  // What was given before and not released stays held: its release will say that it is gone. The number that is held stays
+  // in any case, since what is told to be lost with a record may have to be told again.
+  if (reader->held == reader->position) reader->held = to.position;
   reader->position = to.position;
   reader->number = to.number;
   return 0;
@@ -70,7 +71,7 @@ MUSTER_NONBLOCKING int muster_ring_still_valid(const muster_ring *ring, const mu
   return !ring->reader.latest || muster_ring_holds(&ring->reader, record->position);
 }
 
-static void load_words(void *buffer, const uint64_t *from, uint32_t size) {
+MUSTER_NONBLOCKING static void load_words(void *buffer, const uint64_t *from, uint32_t size) {
   unsigned char *to = buffer;
   uint64_t word;
   for (; size >= sizeof word; size -= (uint32_t)sizeof word, to += sizeof word) {

@@ -13,9 +13,9 @@
 #include "internal/group.h"
 #include "internal/ring.h"
 
-// How often to look for room before sleeping; from which turn on just enough is taken for enough; and how long an idle
-// turn is, in pauses of the processor.
-enum { SPINS = 4000, PATIENT = 200, PAUSES = 16 };
+// How often to look for room before sleeping; from which turn on just enough is taken for enough; how long an idle turn
+// is, in pauses of the processor; and what is a good deal of room.
+enum { SPINS = 300, PATIENT = 250, PAUSES = 16, AMPLE = 1 << 17 };
 
 void muster_ring_ready_writer(muster_ring *ring, muster_ring_place end) {
   muster_ring_writer *writer = &ring->writer;
@@ -76,7 +76,7 @@ static int gain(muster_ring *ring, uint64_t want, int ample) {
     return 0;
   }
   uint64_t least = slowest(ring, back(ring, goal)), hard = least == RING_NONE ? goal : less(goal, least + ring->bytes);
-  if (hard < want || (ample && hard < less(goal, want + ring->bytes / 16))) return EAGAIN;
+  if (hard < want || (ample && hard < less(goal, want + less(ring->bytes / 16, AMPLE)))) return EAGAIN;
   raise_reserve(ring, hard);
   __atomic_thread_fence(__ATOMIC_SEQ_CST);
   least = slowest(ring, back(ring, hard));
@@ -112,7 +112,8 @@ static int poll_room(muster_ring *ring, uint64_t want, muster_wait_set *set) {
 // Waits for room, as long as there is none.
 static int await_room(muster_ring *ring, uint64_t want, muster_deadline deadline) {
   if (!gain(ring, want, 0)) return 0;
-  uint32_t spins = deadline > 0 && ring->may_spin ? SPINS : 0;
+  if (deadline <= 0) return ETIMEDOUT;
+  uint32_t spins = ring->may_spin ? SPINS : 0;
   for (uint32_t turn = 0; turn < spins; turn++) {
     for (int i = 0; i < PAUSES; i++) muster_cpu_pause();
     if (!gain(ring, want, turn < PATIENT)) return 0;

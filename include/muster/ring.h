@@ -229,7 +229,8 @@ int muster_ring_next(muster_ring *MUSTER_NONNULL ring,
                      muster_ring_record *MUSTER_NONNULL record) MUSTER_NONBLOCKING MUSTER_MUST_CHECK;
 
 // Gives back all that next gave. Returns 0, EPERM; in latest mode ESTALE: the writer has overtaken the first of it, so
-// what was read since the last release may be of two records, and must not be used. It counts as lost.
+// what was read since the last release may be of two records, and must not be used. It counts as lost, with what it told
+// to be lost: the next record tells of all.
 int muster_ring_release(muster_ring *MUSTER_NONNULL ring) MUSTER_NONBLOCKING;
 
 // Latest mode: whether what was read of `record` until now was the record. Always so in lossless mode until release.
@@ -306,14 +307,13 @@ typedef struct muster_ring_reader {
   const unsigned char *MUSTER_NONNULL data;
   // Not in pairs that a compiler would copy by one load of 16 bytes, just after two stores of 8: that is slow.
   uint64_t position;  // of the next record
-  uint64_t guess;     // the size of the record before
-  uint64_t number;    // of the next record
   uint64_t lost;      // to be told with the next record
-  uint64_t held;      // the place of the first record that is not released
+  uint64_t number;    // of the next record
   uint64_t mask;
+  uint64_t held;      // the place of the first record that is not released
   const uint64_t *MUSTER_NONNULL reserve;  // how far the writer may have written
   uint64_t *MUSTER_NULLABLE published;     // where the writer looks; NULL: read-only
-  uint64_t held_number;
+  uint64_t held_number;  // of the first record that is not released, or of what was lost before it
   const uint64_t *MUSTER_NONNULL process;
   uint64_t token;
   const uint32_t *MUSTER_NONNULL calls;    // of a writer that sleeps for want of room
@@ -321,6 +321,7 @@ typedef struct muster_ring_reader {
   uint32_t shift;
   uint32_t latest;                         // 1: latest mode
   uint32_t fence;
+  uint32_t guess;                          // the size of the record before
   muster_ring *MUSTER_NONNULL ring;
 } muster_ring_reader;
 
@@ -429,10 +430,10 @@ MUSTER_NONBLOCKING MUSTER_MUST_CHECK static inline int muster_ring_reader_next(
   // The next record's place follows from this one's size, which comes from far away. That most records are as large as the
   // ones before is what the processor can foretell, if it is a branch: then it need not wait for the one to ask for the
   // next.
-  uint64_t guess = reader->guess;
+  uint32_t guess = reader->guess;
   if (__builtin_expect(size == guess, 1)) __asm__("" : "+r"(guess));
-  else reader->guess = guess = size;
-  reader->position = position + muster_ring_extent((uint32_t)guess);
+  else reader->guess = guess = (uint32_t)size;
+  reader->position = position + muster_ring_extent(guess);
   return 0;
 }
 
@@ -440,7 +441,8 @@ MUSTER_NONBLOCKING MUSTER_MUST_CHECK static inline int muster_ring_reader_next(
 MUSTER_NONBLOCKING static inline int muster_ring_reader_release(muster_ring_reader *MUSTER_NONNULL reader) {
   if (__builtin_expect(__atomic_load_n(reader->process, __ATOMIC_RELAXED) != reader->token, 0)) return EPERM;
   if (reader->latest && __builtin_expect(!muster_ring_holds(reader, reader->held), 0)) {
-    // Back to what was not read whole: it is gone, so the next one finds how many were lost from there.
+    // Back to what was not read whole. It is gone, so what comes next is further on and tells how many were lost, from
+    // the number that is held.
     reader->position = reader->held;
     reader->number = reader->held_number;
     return ESTALE;

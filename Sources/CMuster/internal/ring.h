@@ -53,7 +53,7 @@ static inline uint64_t ring_header_at(const muster_ring *ring, uint64_t position
 
 // One step along the chain: 0 with *place behind the record or filler there and its header in *word; EAGAIN: nothing is
 // committed there; EBADMSG: what is there is no header of this position.
-int muster_ring_step(const muster_ring *ring, muster_ring_place *place, uint64_t *word);
+int muster_ring_step(const muster_ring *ring, muster_ring_place *place, uint64_t *word) MUSTER_NONBLOCKING;
 
 // How a lossless reader holds the writer back while it looks for its place: it publishes each position that it is about
 // to look from, but never one behind `most`, which it may have to come back to.
@@ -67,13 +67,13 @@ typedef struct ring_hold {
 int muster_ring_find(const muster_ring *ring, muster_ring_from from, muster_ring_place *place, const ring_hold *hold);
 
 // The first mark that is whole, at `least` or later. 0, or EAGAIN: none.
-int muster_ring_mark_from(const muster_ring *ring, uint64_t least, muster_ring_place *place);
+int muster_ring_mark_from(const muster_ring *ring, uint64_t least, muster_ring_place *place) MUSTER_NONBLOCKING;
 
 // The end, by the newest mark. Nobody writes meanwhile.
 int muster_ring_recover(const muster_ring *ring, muster_ring_place *end);
 
 // Whether all from `position` on is still there.
-int muster_ring_is_there(const muster_ring *ring, uint64_t position);
+int muster_ring_is_there(const muster_ring *ring, uint64_t position) MUSTER_NONBLOCKING;
 
 // ---- ring_wait.c
 
