@@ -12,8 +12,10 @@
 // asleep before that unlock wakes all.
 //
 // Who sleeps at the word by other means (a poll; libcs without pthread_mutex_clocklock) is not in libc's lock when it dies, and
-// may not come at all: each unlock that finds POLLERS clears it and wakes all. The kernel wakes only one for a dead holder; with
-// pollers about, everybody therefore looks again after a twentieth of the usual time.
+// may not come at all: unlocks that find POLLERS wake all. There are two of them, because the first may die between its unlock
+// and that wake; whoever takes the lock of a dead one stores POLLERS too, since that one may have died just after it took the last off.
+// The kernel wakes only one for a dead holder; with pollers about, everybody therefore looks again after a twentieth of the usual
+// time.
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <string.h>
@@ -107,7 +109,7 @@ static void mark_waiters(lock_view *view) { __atomic_fetch_or(view->word, FUTEX_
 static void find_dead(lock_core *core) {
   uint64_t who = __atomic_exchange_n(&core->who, UINT64_C(0), __ATOMIC_ACQ_REL);
   __atomic_store_n(&core->died, (int32_t)(who >> 32), __ATOMIC_RELAXED);
-  __atomic_fetch_or(&core->flags, LOCK_UNREPAIRED, __ATOMIC_SEQ_CST);
+  __atomic_fetch_or(&core->flags, LOCK_UNREPAIRED | LOCK_POLLERS, __ATOMIC_SEQ_CST);
   pthread_mutex_consistent(&core->lock.mutex);
 }
 
@@ -127,9 +129,9 @@ int muster_lock_taken(lock_view *view, int status, int slept) {
   uint32_t flags = flags_of(view);
   // Others may sleep whom the same unlock did not wake.
   if (slept) flags = __atomic_fetch_or(&view->core->flags, LOCK_ASLEEP, __ATOMIC_SEQ_CST) | LOCK_ASLEEP;
-  if (flags & (LOCK_ASLEEP | LOCK_POLLERS)) mark_waiters(view);
+  if (flags & (LOCK_ASLEEP | LOCK_POLLERS_ANY)) mark_waiters(view);
   if (flags & LOCK_POISONED) return muster_lock_release_flagged(view), ENOTRECOVERABLE;
-  lock_note(view, &muster_liveness_thread);
+  lock_note(view, &muster_liveness_thread, lock_clock(&muster_liveness_thread));
   return flags & LOCK_UNREPAIRED ? EOWNERDEAD : 0;
 }
 
@@ -151,9 +153,10 @@ int muster_lock_release_flagged(lock_view *view) {
   int wakes_all;
   do {
     next = seen;
-    wakes_all = (seen & LOCK_POLLERS) || (seen & LOCK_ASLEEP) == LOCK_ASLEEP_ONE;
+    wakes_all = (seen & LOCK_POLLERS_ANY) || (seen & LOCK_ASLEEP) == LOCK_ASLEEP_ONE;
     if (seen & LOCK_UNREPAIRED) next = (next & ~(uint32_t)LOCK_UNREPAIRED) | LOCK_POISONED, wakes_all = 1;
-    if (wakes_all) next &= ~(uint32_t)(LOCK_POLLERS | LOCK_ASLEEP);
+    if (next & LOCK_POLLERS_ANY) next -= LOCK_POLLERS_ONE;
+    if (wakes_all) next &= ~(uint32_t)LOCK_ASLEEP;
     else if (next & LOCK_ASLEEP) next -= LOCK_ASLEEP_ONE;
   } while (!__atomic_compare_exchange_n(&view->core->flags, &seen, next, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
   __atomic_store_n(&view->core->who, UINT64_C(0), __ATOMIC_RELAXED);
@@ -211,7 +214,7 @@ int muster_lock_poll(lock_view *view, muster_wait_set *set) {
 static int sleep_once(lock_view *view, muster_deadline deadline) {
   uint32_t flags = __atomic_fetch_or(&view->core->flags, LOCK_ASLEEP, __ATOMIC_SEQ_CST);
   __atomic_thread_fence(__ATOMIC_SEQ_CST);
-  muster_deadline until = muster_deadline_after(flags & LOCK_POLLERS ? muster_lock_slice() : muster_recheck);
+  muster_deadline until = muster_deadline_after(flags & LOCK_POLLERS_ANY ? muster_lock_slice() : muster_recheck);
   if (deadline < until) until = deadline;
   struct timespec end = {.tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000)};
   int status = muster_lock_taken(view, pthread_mutex_clocklock(&view->core->lock.mutex, CLOCK_MONOTONIC, &end), 1);

@@ -9,6 +9,13 @@
 #include "muster/region.h"
 #include "sweep.h"
 
+// musl lets go of what tells the kernel of an unlock before it wakes: a death between the two is left to the sleepers' own look.
+#if defined(__GLIBC__)
+enum { RECHECKS = 0 };
+#else
+enum { RECHECKS = 1 };
+#endif
+
 enum { PLACES = 6, SLEEPERS = 2 };
 
 // What the locks guard: two words that are equal whenever nobody is at them. And what the processes tell each other.
@@ -630,7 +637,8 @@ SWEEP_SUITE(
     {.name = "lock.mutex-unlock", .minimum = 40, .setup = lay, .prepare = lock_prepare, .operate = unlock_operate,
      .meanwhile = try_meanwhile, .finish = finish, .check = taken_check},
     {.name = "lock.mutex-unlock-to-sleepers", .minimum = 40, .setup = sleepers_setup, .prepare = sleepers_prepare,
-     .operate = unlock_operate, .meanwhile = ask_meanwhile, .finish = finish, .check = sleepers_check},
+     .operate = unlock_operate, .meanwhile = ask_meanwhile, .finish = finish, .check = sleepers_check,
+     .rechecks = RECHECKS},
     {.name = "lock.mutex-change-among-sleepers", .minimum = 6, .setup = sleepers_setup, .prepare = sleepers_prepare,
      .operate = change_operate, .meanwhile = ask_meanwhile, .finish = finish, .check = sleepers_check},
     {.name = "lock.mutex-wait", .minimum = 60, .setup = wait_setup, .prepare = prepare, .operate = lock_operate,

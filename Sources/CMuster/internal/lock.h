@@ -44,12 +44,10 @@ static inline int64_t lock_clock(const liveness_thread *self) {
 #endif
 }
 
-// The note of the holder, and who is it in the handle. The next locked instruction waits for each store before it: so none that
-// changes nothing.
-static inline void lock_note(lock_view *view, const liveness_thread *self) {
+// The note of the holder, and who is it in the handle.
+static inline void lock_note(lock_view *view, const liveness_thread *self, int64_t now) {
   lock_core *core = view->core;
-  int64_t now = lock_clock(self);
-  if (__atomic_load_n(&core->since, __ATOMIC_RELAXED) != now) __atomic_store_n(&core->since, now, __ATOMIC_RELAXED);
+  __atomic_store_n(&core->since, now, __ATOMIC_RELAXED);
   __atomic_store_n(&core->who, (uint64_t)(uint32_t)view->pid << 32 | self->id, __ATOMIC_RELEASE);
   if (__atomic_load_n(&view->holder, __ATOMIC_RELAXED) != self->id)
     __atomic_store_n(&view->holder, self->id, __ATOMIC_RELAXED);
@@ -69,12 +67,14 @@ static inline int lock_try(lock_view *view) {
     if (status) return status;
   }
   lock_core *core = view->core;
+  // Before the lock: what comes after a locked instruction waits for it.
+  int64_t now = lock_clock(self);
   int status = pthread_mutex_trylock(&core->lock.mutex);
   if (__builtin_expect(status || __atomic_load_n(&core->flags, __ATOMIC_SEQ_CST), 0))
     return muster_lock_taken(view, status, 0);
   self->held++;
   muster_liveness_took();
-  lock_note(view, self);
+  lock_note(view, self, now);
   return 0;
 }
 

@@ -13,10 +13,11 @@
 //   core.flags       UNREPAIRED: who finds a       seq_cst, by    stands until a holder says that it has repaired, so that
 //                    death, before it makes the    read-modify-   any number of deaths in a repair are told to the next;
 //                    lock consistent               write          POISONED likewise until a reset
-//                    ASLEEP: who is about to       seq_cst        a wake that nobody needs, at the most LOCK_WAKES times
+//                    ASLEEP: who is about to       seq_cst        wakes that nobody needs, at the most seven
 //                    sleep in libc's lock
-//                    POLLERS: who is about to      seq_cst        the same, once
-//                    sleep at the word otherwise
+//                    POLLERS: who is about to      seq_cst        the same, two
+//                    sleep at the word otherwise;
+//                    who finds a death
 //   core.died        who finds a death             relaxed        for showing only
 //   gate             who holds the core's lock;    seq_cst        WRITING, BROKEN: the data may be half changed; DRAINING:
 //                    POISONED to BROKEN: anybody                  they are whole; OPEN: they are whole, whatever was left to do
@@ -39,7 +40,9 @@ enum { LOCK_VERSION = 1, LOCK_LINE = 128 };
 enum {
   LOCK_UNREPAIRED = 1,
   LOCK_POISONED = 2,
-  LOCK_POLLERS = 4,
+  LOCK_POLLERS = 2 << 2,  // so many more unlocks wake all
+  LOCK_POLLERS_ONE = 1 << 2,
+  LOCK_POLLERS_ANY = 3 << 2,
   LOCK_ASLEEP = 7 << 8,  // so many more unlocks wake one sleeper, then one wakes all
   LOCK_ASLEEP_ONE = 1 << 8,
 };
