@@ -103,12 +103,28 @@ static int enter_from_waiting(muster_rwlock *rwlock) {
   return EBUSY;
 }
 
-// Waits no longer: 0 when it was let in just before, else `status`.
+static int has_writer(uint32_t index, void *context) {
+  (void)index;
+  return mutex_owner((const muster_rwlock *)context) != 0;
+}
+
+static group_watch watch_gate(muster_rwlock *rwlock, uint32_t gate, uint32_t roster) {
+  return (group_watch){.slots = rwlock->shared->slots,
+                       .tag = gate / GATE_NEXT,
+                       .wake = rwlock->gate,
+                       .roster = roster,
+                       .known_dead = has_writer,
+                       .context = rwlock};
+}
+
+// Waits no longer: 0 when it was let in just before, else `status`. The gate may stay closed, with others who rely on this one.
 static int stop_waiting(muster_rwlock *rwlock, int status) {
   uint32_t waits = SLOT_WAITS;
   if (!__atomic_compare_exchange_n(&rwlock->slot->state, &waits, SLOT_EMPTY, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
     return waits == SLOT_READS ? now_reads(rwlock) : EBADMSG;
   rwlock->hold = HOLDS_NOTHING;
+  group_watch watch = watch_gate(rwlock, rwlock_gate(rwlock), 0);
+  muster_group_end_watch(rwlock->group, &watch);
   return status;
 }
 
@@ -123,20 +139,6 @@ static int tend(muster_rwlock *rwlock) {
   status = lock_release(&rwlock->view);
   if (status) return status;
   return state == GATE_BROKEN ? EOWNERDEAD : EAGAIN;
-}
-
-static int has_writer(uint32_t index, void *context) {
-  (void)index;
-  return mutex_owner((const muster_rwlock *)context) != 0;
-}
-
-static group_watch watch_gate(muster_rwlock *rwlock, uint32_t gate, uint32_t roster) {
-  return (group_watch){.slots = rwlock->shared->slots,
-                       .tag = gate / GATE_NEXT,
-                       .wake = rwlock->gate,
-                       .roster = roster,
-                       .known_dead = has_writer,
-                       .context = rwlock};
 }
 
 // EAGAIN with the words to sleep at, or what the wait came to.
@@ -199,14 +201,6 @@ static int may_enter(muster_rwlock *rwlock) {
          __atomic_load_n(&rwlock->slot->state, __ATOMIC_SEQ_CST) == SLOT_READS;
 }
 
-static int give_up_reading(muster_rwlock *rwlock) {
-  uint32_t gate = rwlock_gate(rwlock);
-  group_watch watch = watch_gate(rwlock, gate, 0);
-  int status = stop_waiting(rwlock, ETIMEDOUT);
-  muster_group_end_watch(rwlock->group, &watch);
-  return status;
-}
-
 int muster_rwlock_read(muster_rwlock *rwlock, muster_deadline deadline) {
   int status = begin_read(rwlock);
   if (__builtin_expect(status != EBUSY, 1)) return status;
@@ -216,7 +210,7 @@ int muster_rwlock_read(muster_rwlock *rwlock, muster_deadline deadline) {
   for (muster_wait_set set;;) {
     status = poll_gate(rwlock, &set);
     if (status != EAGAIN) return status;
-    if (muster_deadline_passed(deadline)) return give_up_reading(rwlock);
+    if (muster_deadline_passed(deadline)) return stop_waiting(rwlock, ETIMEDOUT);
     status = muster_wait_any(&set, deadline);
     if (status && status != ETIMEDOUT) return stop_waiting(rwlock, status);
   }
@@ -380,7 +374,7 @@ int muster_rwlock_unlock(muster_rwlock *rwlock) {
     case HOLDS_WRITE: return unlock_write(rwlock);
     case WAITS_WRITE: return give_up_writing(rwlock, 0);
     case WAITS_READ:
-      status = give_up_reading(rwlock);
+      status = stop_waiting(rwlock, ETIMEDOUT);
       return status ? status == ETIMEDOUT ? 0 : status : muster_rwlock_unlock(rwlock);
     default: return EPERM;
   }

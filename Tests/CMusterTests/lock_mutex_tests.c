@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lock_support.h"
 
-#include "internal/lock_layout.h"
+#include "../../Sources/CMuster/internal/lock_layout.h"
 
 static muster_lock_holder told(const muster_mutex *mutex) {
   muster_lock_holder holder;
@@ -333,6 +333,13 @@ static void by_name(void) {
   CHECK_STATUS(muster_mutex_reset(looks), EACCES);
   CHECK_STATUS(muster_mutex_close(looks), 0);
   CHECK_STATUS(muster_mutex_lock(second, soon()), EDEADLK);
+  // The same thread, but another mapping.
+  CHECK_STATUS(muster_mutex_unlock(second), EPERM);
+  CHECK_STATUS(muster_mutex_unlock(mutex), 0);
+  CHECK_STATUS(muster_mutex_lock(second, soon()), 0);
+  CHECK_STATUS(muster_mutex_close(mutex), 0);
+  CHECK_STATUS(muster_mutex_close(second), EBUSY);
+  mutex = named(name, 0);
   CHECK_STATUS(muster_mutex_unlock(second), 0);
   CHECK(muster_mutex_region(mutex) != NULL);
   CHECK_STATUS(muster_mutex_close(second), 0);

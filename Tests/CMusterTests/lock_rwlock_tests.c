@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lock_support.h"
 
-#include "internal/lock_layout.h"
+#include "../../Sources/CMuster/internal/lock_layout.h"
 
 static muster_lock_holder told(const muster_rwlock *lock, muster_member_set *readers) {
   muster_lock_holder writer;

@@ -137,10 +137,11 @@ int muster_mutex_try(muster_mutex *MUSTER_NONNULL mutex) MUSTER_MUST_CHECK;
 int muster_mutex_lock_repairing(muster_mutex *MUSTER_NONNULL mutex, muster_lock_repair MUSTER_NONNULL repair,
                                 void *MUSTER_NULLABLE context, muster_deadline deadline) MUSTER_MUST_CHECK;
 
-// What the mutex guards is whole again: said by its holder. Returns 0 (also when it was), EPERM (not held by this thread), EACCES.
+// What the mutex guards is whole again: said by its holder. Returns 0 (also when it was), EPERM (not held by this thread by
+// this handle), EACCES.
 int muster_mutex_repaired(muster_mutex *MUSTER_NONNULL mutex) MUSTER_MUST_CHECK;
 
-// Unlocks; poisons the mutex if it is unrepaired. Returns 0, EPERM (not held by this thread), EACCES, EBADMSG.
+// Unlocks; poisons the mutex if it is unrepaired. Returns 0, EPERM (not held by this thread by this handle), EACCES, EBADMSG.
 int muster_mutex_unlock(muster_mutex *MUSTER_NONNULL mutex);
 
 // Takes poison off: the next to lock gets EOWNERDEAD, and can repair. By anybody. Returns 0 (also when it was not poisoned),
@@ -192,7 +193,7 @@ int muster_rwlock_close(muster_rwlock *MUSTER_NULLABLE rwlock);
 // Locks for reading. Returns 0, or
 //   EOWNERDEAD       not locked: a writer died, and nobody who lives is repairing what it left
 //   ENOTRECOVERABLE  not locked: poisoned
-//   ETIMEDOUT, EDEADLK (this handle holds it), EACCES, EPERM (inherited over fork, or another thread's), EBADMSG
+//   ETIMEDOUT, EDEADLK (this handle holds it), EACCES, EPERM (inherited over fork, or another thread's), ENOLCK, EBADMSG
 int muster_rwlock_read(muster_rwlock *MUSTER_NONNULL rwlock, muster_deadline deadline) MUSTER_MUST_CHECK;
 
 // Locks for writing. Returns as muster_mutex_lock; with EOWNERDEAD it is locked.

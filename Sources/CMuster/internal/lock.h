@@ -18,7 +18,7 @@ typedef struct lock_view {
   fork_guard guard;
   int32_t pid;
   int32_t spins;   // how long the next wait looks on before it sleeps
-  uint32_t holder;  // the thread that last took it by this handle
+  uint32_t holder;  // the thread that holds it by this handle, else 0; stale when that thread has ended
 } lock_view;
 
 int muster_lock_core_init(lock_core *core);
@@ -49,8 +49,7 @@ static inline void lock_note(lock_view *view, const liveness_thread *self, int64
   lock_core *core = view->core;
   __atomic_store_n(&core->since, now, __ATOMIC_RELAXED);
   __atomic_store_n(&core->who, (uint64_t)(uint32_t)view->pid << 32 | self->id, __ATOMIC_RELEASE);
-  if (__atomic_load_n(&view->holder, __ATOMIC_RELAXED) != self->id)
-    __atomic_store_n(&view->holder, self->id, __ATOMIC_RELAXED);
+  __atomic_store_n(&view->holder, self->id, __ATOMIC_RELAXED);
 }
 
 // For lock_try: whether this thread may take it, 0, EPERM, ENOLCK, ENOMEM; and what libc's lock returned means where it is not the
@@ -88,10 +87,12 @@ static inline int lock_wait(lock_view *view, muster_deadline deadline) {
 // The same without waiting: EAGAIN with the word to sleep at.
 int muster_lock_poll(lock_view *view, muster_wait_set *set);
 
-// Whether the calling thread holds it: 0, EPERM.
+// Whether the calling thread holds it by this handle: 0, EPERM. What was locked in one mapping is not to be unlocked in another:
+// the thread's list of robust locks has its address.
 static inline int lock_held(const lock_view *view) {
   const liveness_thread *self = &muster_liveness_thread;
   if (muster_fork_inherited(&view->guard) || self->guard.token != view->guard.token) return EPERM;
+  if (__atomic_load_n(&view->holder, __ATOMIC_RELAXED) != self->id) return EPERM;
   return muster_liveness_owner(__atomic_load_n(view->word, __ATOMIC_RELAXED)) == self->id ? 0 : EPERM;
 }
 
@@ -102,7 +103,8 @@ static inline int lock_release(lock_view *view) {
   if (__builtin_expect(status, 0)) return status;
   lock_core *core = view->core;
   if (__builtin_expect(__atomic_load_n(&core->flags, __ATOMIC_SEQ_CST) != 0, 0)) return muster_lock_release_flagged(view);
-  __atomic_store_n(&core->who, 0u, __ATOMIC_RELAXED);
+  __atomic_store_n(&core->who, UINT64_C(0), __ATOMIC_RELAXED);
+  __atomic_store_n(&view->holder, 0u, __ATOMIC_RELAXED);
   muster_liveness_thread.held--;
   return __builtin_expect(pthread_mutex_unlock(&core->lock.mutex) == 0, 1) ? 0 : EBADMSG;
 }
