@@ -10,16 +10,16 @@ import Testing
   import Musl
 #endif
 
-/// Runs a closure in a forked child of this process, which Swift does not let one do by name. The exit status: how many
-/// of its checks failed; of one that hung, the signal below 0.
-private func inChild(_ body: ((Bool) -> Void) -> Void) -> Int32 {
+/// Runs a closure in a forked child of this process, which Swift does not let one do by name. The exit status: the line of
+/// the first of its checks that failed, or 0; of one that hung or crashed, the signal below 0.
+private func inChild(_ body: ((_ held: Bool, _ line: Int32) -> Void) -> Void) -> Int32 {
   typealias Fork = @convention(c) () -> pid_t
   let fork = unsafeBitCast(dlsym(nil, "fork"), to: Fork.self)
   let child = fork()
   if child == 0 {
     alarm(20)
     var failed: Int32 = 0
-    body { if !$0 { failed += 1 } }
+    body { held, line in if !held && failed == 0 { failed = line } }
     _exit(failed)
   }
   var status: Int32 = 0
@@ -36,13 +36,15 @@ struct ForkTests {
         let seqlock = try Seqlock<Int>(name + "-s")
         let group = try Muster.Group(name + "-g", capacity: 3)
         let barrier = try Barrier(name + "-b", parties: 1)
-        defer { for kind in ["-s", "-g", "-b"] { try? Region.remove(RegionName(name + kind), force: true) } }
+        func remove() { for kind in ["-s", "-g", "-b"] { try? Region.remove(RegionName(name + kind), force: true) } }
+        defer { remove() }
         try seqlock.claim()
         try seqlock.write(3)
         try group.join()
         // Both kinds of thread are there, and are not in the child.
         _ = await Task { try? await group.waitForChange(since: group.roster, until: .now + .milliseconds(1)) }.value
-        let failed = inChild { check in
+        let failed = inChild { note in
+          func check(_ held: Bool, line: Int32 = #line) { note(held, line) }
           check((try? seqlock.read()?.value) == 3)
           check(caught { () throws(SeqlockError) in try seqlock.claim() }?.code == .inherited)
           check(caught { () throws(SeqlockError) in try seqlock.release() }?.code == .inherited)
@@ -62,8 +64,41 @@ struct ForkTests {
         // The parent's are as they were.
         let state = try group.member(0).state
         try seqlock.write(5)
-        if failed != 0 || state != .alive { exit(1) }
+        // What stands in the report is this status; `exit` runs no `defer`.
+        if failed != 0 || state != .alive {
+          remove()
+          exit(failed > 0 ? failed : failed < 0 ? 128 - failed : 2)
+        }
       }
+    }
+  }
+
+  @Test("The thread that a fork left and new ones contend for locks")
+  func contention() async {
+    await #expect(processExitsWith: .success) {
+      let count = Locked(0)
+      count.withLock { $0 = 0 }  // this thread is known to the lock
+      let failed = inChild { tell in
+        let done = Doorbell()
+        // Held while the other waits for it: with a note of the holder from before the fork this ended the process.
+        let contend: @Sendable () -> Void = {
+          for _ in 0..<50 {
+            count.withLock {
+              $0 += 1
+              usleep(100)
+            }
+          }
+        }
+        let status = Threads.start("contender") {
+          contend()
+          done.ring()
+        }
+        tell(status == 0, #line)
+        contend()
+        _ = done.waitBlocking(after: 0)
+        tell(count.withLock { $0 } == 100, #line)
+      }
+      if failed != 0 { exit(failed > 0 ? failed : 128 - failed) }
     }
   }
 }

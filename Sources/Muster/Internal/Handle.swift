@@ -31,7 +31,7 @@ final class Handle: Sendable {
   /// Valid between a `begin` that did not throw and its `end`.
   nonisolated(unsafe) let object: OpaquePointer
   private let word = Atomic<UInt64>(0)
-  private let waits = Mutex<[ObjectIdentifier: PendingWait]>([:])
+  private let waits = Locked<[ObjectIdentifier: PendingWait]>([:])
   private let pid = getpid()
   private let leave: @Sendable (OpaquePointer) -> Void
   private let letGo: @Sendable (OpaquePointer) -> Void

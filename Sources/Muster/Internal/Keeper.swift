@@ -12,7 +12,6 @@
 // itself. Of what it inherited the C core says EPERM, or frees the child's copy.
 // SPDX-License-Identifier: Apache-2.0
 import CMuster
-import Synchronization
 
 #if canImport(Glibc)
   import Glibc
@@ -31,7 +30,7 @@ final class Keeper: Sendable {
   }
 
   private let bell = Doorbell()
-  private let queue = Mutex(Queue())
+  private let queue = Locked(Queue())
 
   /// What is to be run, let go of before the caller goes on: it is the caller's, and may not outlive the call.
   private final class Job: @unchecked Sendable {

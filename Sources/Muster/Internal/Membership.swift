@@ -5,7 +5,6 @@
 // long, or that itself closes the barrier, it is left to the end of that step.
 // SPDX-License-Identifier: Apache-2.0
 import CMuster
-import Synchronization
 
 final class Membership: Sendable {
   private struct State {
@@ -14,7 +13,7 @@ final class Membership: Sendable {
   }
 
   private nonisolated(unsafe) let barrier: OpaquePointer
-  private let state = Mutex(State())
+  private let state = Locked(State())
 
   init(_ barrier: OpaquePointer) { self.barrier = barrier }
 

@@ -1,7 +1,6 @@
 // A wait that a reactor has in hand.
 // SPDX-License-Identifier: Apache-2.0
 import CMuster
-import Synchronization
 
 #if canImport(Glibc)
   import Glibc
@@ -41,7 +40,7 @@ class PendingWait: @unchecked Sendable {
   let deadline: Deadline
   /// Whether polling may run long (a barrier's action), so that no other wait may depend on the thread.
   let isLong: Bool
-  private let state = Mutex(State())
+  private let state = Locked(State())
 
   init(deadline: Deadline, isLong: Bool = false) {
     self.deadline = deadline

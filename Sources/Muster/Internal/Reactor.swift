@@ -49,7 +49,7 @@ final class Reactor: Sendable {
   /// Whether one thread may sleep for several waits.
   private let sharesThreads: Bool
   /// The threads that take waits; also the lock of their inboxes and loads.
-  private let pool = Mutex<[ReactorThread]>([])
+  private let pool = Locked<[ReactorThread]>([])
   private let running = Atomic<Int>(0)
 
   init(sharesThreads: Bool) { self.sharesThreads = sharesThreads }
