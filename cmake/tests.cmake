@@ -33,7 +33,7 @@ if(sweep_sources AND NOT MUSTER_SANITIZE)
   add_executable(crash-sweep ${sweep_sources})
   target_include_directories(crash-sweep PRIVATE ${PROJECT_SOURCE_DIR}/Sources/CMuster)
   target_link_libraries(crash-sweep PRIVATE muster_settings muster_static)
-  add_test(NAME crash-sweep COMMAND crash-sweep)
+  add_test(NAME crash-sweep COMMAND crash-sweep --brief)
   set_tests_properties(crash-sweep PROPERTIES LABELS sweep TIMEOUT 900 RUN_SERIAL ON)
 endif()
 

@@ -1,4 +1,4 @@
-// Runs the crash sweep: crash-sweep [--list] [--all | --sample N] [--seed S] [--jobs J] [--crash | --stall] [CASE...]
+// Runs the crash sweep: crash-sweep [--list] [--all | --brief | --sample N] [--seed S] [--jobs J] [CASE...]
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <sched.h>
@@ -41,6 +41,7 @@ static int usage(void) {
       "  --case CASE    the same\n"
       "  --list         the cases: their names, injections, and least number of points\n"
       "  --all          every point of every case\n"
+      "  --brief        at most 100 points of each case, and both sides of each system call\n"
       "  --sample N     N points of each case (never fewer than its minimum), and both sides of each system call\n"
       "  --seed S       which points are sampled; printed at the start\n"
       "  --at K         the point K alone\n"
@@ -129,6 +130,7 @@ static sweep_tally sweep_one(const sweep_case *of, sweep_injection injection, co
     for (uint32_t i = 0; i < choice->jobs; i++) merge(&sum, &tallies[i]);
   }
   uint32_t least = choice->at >= 0 || of->minimum == 0 ? 1 : of->minimum;
+  if (choice->brief && least > SWEEP_BRIEF && of->expect != SWEEP_TOO_FEW) least = SWEEP_BRIEF;
   if (!sum.verdict && sum.tried < least) {
     sum.verdict = SWEEP_TOO_FEW;
     snprintf(sum.text, sizeof sum.text, "%u points were tried; the least that will do is %u", sum.tried, least);
@@ -215,6 +217,7 @@ int main(int count, char **arguments) {
     const char *option = arguments[i];
     if (!strcmp(option, "--list")) list = 1;
     else if (!strcmp(option, "--all")) choice.all = 1;
+    else if (!strcmp(option, "--brief")) choice.brief = 1;
     else if (!strcmp(option, "--crash")) injections = SWEEP_CRASH;
     else if (!strcmp(option, "--stall")) injections = SWEEP_STALL;
     else if (!strcmp(option, "--plain")) choice.plain = 1;

@@ -115,7 +115,9 @@ static void choose(const sweep_case *of, const sweep_choice *choice, const sweep
   uint32_t count = trace->points + 1;
   uint32_t wanted = choice->sample ? choice->sample : of->sample ? of->sample : SWEEP_SAMPLE;
   if (wanted < of->minimum) wanted = of->minimum;
-  int whole = choice->all || wanted >= count || (!choice->sample && !of->sample && count <= SWEEP_WHOLE);
+  if (choice->brief && wanted > SWEEP_BRIEF) wanted = SWEEP_BRIEF;
+  int whole = choice->all || wanted >= count ||
+              (!choice->sample && !choice->brief && !of->sample && count <= SWEEP_WHOLE);
   if (choice->at >= 0) {
     if ((uint64_t)choice->at < count) marks[choice->at] = 1;
     return;
