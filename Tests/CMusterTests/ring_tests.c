@@ -206,6 +206,38 @@ static void overtaken_in_place(void) {
   ring_test_end(&scene);
 }
 
+// What was found to be lost, but not yet told, when a release comes, is told once, and again with what is discarded.
+static void lost_is_told_once(void) {
+  for (int refused = 0; refused < 2; refused++) {
+    ring_scene scene = ring_test_scene(BYTES, MUSTER_RING_LATEST);
+    muster_ring *writer = ring_test_writer(&scene), *reader = ring_test_reader(&scene, MUSTER_RING_OLDEST);
+    muster_ring_record record;
+    static unsigned char bytes[BYTES];
+    uint64_t written = 0;
+    REQUIRE(!muster_ring_write(writer, bytes, 8, 0) && ++written);
+    if (refused) REQUIRE(!muster_ring_next(reader, &record));
+    for (int i = 0; i < 4; i++) REQUIRE(!muster_ring_write(writer, bytes, BYTES / 4, 0) && ++written);
+    // A batch that overwrites all that is marked but its own beginning, which is the end.
+    void *place;
+    for (int i = 0; i < 5; i++) REQUIRE(!muster_ring_claim(writer, 600, 0, &place));
+    CHECK_STATUS(muster_ring_next(reader, &record), EAGAIN);
+    CHECK_STATUS(muster_ring_release(reader), refused ? ESTALE : 0);
+    REQUIRE(!muster_ring_commit(writer));
+    CHECK_STATUS(muster_ring_next(reader, &record), 0);
+    CHECK_EQUAL(record.number, written);
+    CHECK_EQUAL(record.lost, written);
+    // Discarded, with what it told.
+    for (int i = 0; i < 20; i++) REQUIRE(!muster_ring_write(writer, bytes, BYTES / 8, 0));
+    CHECK_STATUS(muster_ring_release(reader), ESTALE);
+    CHECK_STATUS(muster_ring_next(reader, &record), 0);
+    CHECK_EQUAL(record.lost, record.number);
+    CHECK_STATUS(muster_ring_release(reader), 0);
+    muster_ring_close(writer);
+    muster_ring_close(reader);
+    ring_test_end(&scene);
+  }
+}
+
 static void places(void) {
   for (size_t m = 0; m < 2; m++) {
     ring_scene scene = ring_test_scene(BYTES, modes[m]);
@@ -350,7 +382,8 @@ static void in_a_file(void) {
 TEST_SUITE(ring, {"sizes_and_arguments", sizes_and_arguments, 0}, {"every_size", every_size, 0}, {"batches", batches, 0},
            {"lossless_waits_for_the_slowest", lossless_waits_for_the_slowest, 0},
            {"latest_counts_what_was_lost", latest_counts_what_was_lost, 0},
-           {"overtaken_in_place", overtaken_in_place, 0}, {"places", places, 0},
+           {"overtaken_in_place", overtaken_in_place, 0}, {"lost_is_told_once", lost_is_told_once, 0},
+           {"places", places, 0},
            {"copies_that_do_not_fit", copies_that_do_not_fit, 0},
            {"as_many_readers_as_there_are_places", as_many_readers_as_there_are_places, 0}, {"by_name", by_name, 0},
            {"in_a_file", in_a_file, 0});

@@ -445,10 +445,12 @@ MUSTER_NONBLOCKING static inline int muster_ring_reader_release(muster_ring_read
     // the number that is held.
     reader->position = reader->held;
     reader->number = reader->held_number;
+    reader->lost = 0;
     return ESTALE;
   }
   reader->held = reader->position;
-  reader->held_number = reader->number;
+  // What was lost and is not told yet will be told with the next record, and again should that have to be discarded.
+  reader->held_number = reader->number - reader->lost;
   if (!reader->published) return 0;
   __atomic_store_n(reader->published, reader->position, __ATOMIC_RELEASE);
   if (reader->latest) return 0;
