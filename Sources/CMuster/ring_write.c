@@ -140,6 +140,13 @@ static void store_mark(muster_ring *ring, uint64_t position, uint64_t number) {
   ring->marked = chunk;
 }
 
+// Before room is reserved behind what is committed. Within a batch nothing is: what begins there is no place yet.
+static void mark_the_end(muster_ring *ring) {
+  const muster_ring_writer *writer = &ring->writer;
+  if (!writer->first && ring_chunk(ring, writer->position) != ring->marked)
+    store_mark(ring, writer->position, writer->number);
+}
+
 // What a claim takes: a filler where the record doesn't fit before the end, the record, and the header behind it.
 typedef struct claim_plan {
   uint64_t filler, extent, want;
@@ -173,8 +180,7 @@ int muster_ring_claim_more(muster_ring_writer *writer, uint32_t size, muster_dea
   claim_plan plan;
   int status = plan_claim(ring, size, &plan);
   if (status) return status;
-  if (!writer->first && ring_chunk(ring, writer->position) != ring->marked)
-    store_mark(ring, writer->position, writer->number);
+  mark_the_end(ring);
   if (plan.want > ring->hard) status = await_room(ring, plan.want, deadline);
   if (status) return status;
   if (plan.filler) muster_ring_lay(writer, MUSTER_RING_FILLER | (plan.filler - 8), plan.filler);
@@ -189,7 +195,9 @@ int muster_ring_poll_room(muster_ring *ring, uint32_t size, muster_wait_set *set
   claim_plan plan;
   int status = plan_claim(ring, size, &plan);
   if (status) return status;
-  return plan.want > ring->hard ? poll_room(ring, plan.want, set) : 0;
+  if (plan.want <= ring->hard) return 0;
+  mark_the_end(ring);
+  return poll_room(ring, plan.want, set);
 }
 
 // ---- The fast paths, out of line

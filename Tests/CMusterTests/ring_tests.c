@@ -238,6 +238,29 @@ static void lost_is_told_once(void) {
   }
 }
 
+// Looking for room moves what counts as overwritten, but never past the newest mark: newcomers, successors and who renews
+// find the end.
+static void looking_for_room_keeps_the_newest_mark(void) {
+  for (size_t m = 0; m < 2; m++) {
+    ring_scene scene = ring_test_scene(BYTES, modes[m]);
+    muster_ring *writer = ring_test_writer(&scene), *reader;
+    void *place;
+    REQUIRE(!ring_test_write(writer, 0, 0, 0));
+    for (int i = 0; i < 5; i++) REQUIRE(!muster_ring_claim(writer, 590, 0, &place));
+    REQUIRE(!muster_ring_commit(writer));
+    muster_wait_set set;
+    CHECK_STATUS(muster_ring_poll_room(writer, BYTES / 4, &set), 0);
+    muster_ring_state state;
+    CHECK_STATUS(muster_ring_look(writer, &state), 0);
+    CHECK_EQUAL(state.end.number, 6);
+    reader = ring_test_reader(&scene, MUSTER_RING_NEWEST);
+    CHECK_STATUS(muster_ring_close(reader), 0);
+    CHECK_STATUS(muster_ring_close(writer), 0);
+    CHECK_STATUS(muster_ring_renew(scene.memory, scene.size), 0);
+    ring_test_end(&scene);
+  }
+}
+
 static void places(void) {
   for (size_t m = 0; m < 2; m++) {
     ring_scene scene = ring_test_scene(BYTES, modes[m]);
@@ -383,7 +406,7 @@ TEST_SUITE(ring, {"sizes_and_arguments", sizes_and_arguments, 0}, {"every_size",
            {"lossless_waits_for_the_slowest", lossless_waits_for_the_slowest, 0},
            {"latest_counts_what_was_lost", latest_counts_what_was_lost, 0},
            {"overtaken_in_place", overtaken_in_place, 0}, {"lost_is_told_once", lost_is_told_once, 0},
-           {"places", places, 0},
+           {"looking_for_room_keeps_the_newest_mark", looking_for_room_keeps_the_newest_mark, 0}, {"places", places, 0},
            {"copies_that_do_not_fit", copies_that_do_not_fit, 0},
            {"as_many_readers_as_there_are_places", as_many_readers_as_there_are_places, 0}, {"by_name", by_name, 0},
            {"in_a_file", in_a_file, 0});
