@@ -44,8 +44,8 @@ static int read_mark(const muster_ring *ring, uint64_t chunk, muster_ring_place 
   const ring_mark *mark = &ring->state->marks[chunk % RING_MARKS];
   place->position = __atomic_load_n(&mark->position, __ATOMIC_ACQUIRE);
   place->number = __atomic_load_n(&mark->number, __ATOMIC_ACQUIRE);
-  return __atomic_load_n(&mark->position, __ATOMIC_ACQUIRE) == place->position && place->position != RING_NONE &&
-         place->position % 8 == 0 && ring_chunk(ring, place->position) == chunk;
+  return __atomic_load_n(&mark->position, __ATOMIC_ACQUIRE) == place->position &&
+         place->position < RING_POSITIONS_END && place->position % 8 == 0 && ring_chunk(ring, place->position) == chunk;
 }
 
 static uint64_t newest_mark(const muster_ring *ring) { return __atomic_load_n(&ring->state->tail, __ATOMIC_ACQUIRE); }
@@ -99,7 +99,7 @@ static int find_newest(const muster_ring *ring, muster_ring_place *place, const 
 // Whether a place that was remembered is one: from the newest mark on, or on to the first mark that follows it.
 static int find_remembered(const muster_ring *ring, const muster_ring_place *place, const ring_hold *hold) {
   uint64_t tail = newest_mark(ring);
-  if (place->position % 8 || place->position > tail + ring->bytes) return EINVAL;
+  if (place->position % 8 || place->position >= RING_POSITIONS_END || place->position > tail + ring->bytes) return EINVAL;
   if (!hold_at(ring, place->position, hold)) return ESTALE;
   muster_ring_place from = *place, to;
   int status;

@@ -7,7 +7,7 @@
 #include "support.h"
 #include "test.h"
 
-enum { BYTES = 4096, MOST = 60, HEAD = 128, WRITERS = 384, READERS = 8448 };
+enum { BYTES = 4096, MOST = 60, HEAD = 128, WRITERS = 384, READERS = 8448, TAIL = 8, MARKS = 768 };
 
 static void read_some(muster_ring *ring) {
   muster_ring_record record;
@@ -110,4 +110,28 @@ static void random_bytes(void) {
   ring_test_end(&scene);
 }
 
-TEST_SUITE(ring_hostile, {"hostile_bytes", hostile_bytes, 60}, {"random_bytes", random_bytes, 60});
+static uint64_t *state_word(const ring_scene *scene, size_t offset) {
+  return (uint64_t *)(void *)((unsigned char *)scene->memory + HEAD + WRITERS + READERS + offset);
+}
+
+// A mark so near the end of all numbers that sums with it wrap around: no place, and never one to write from.
+static void positions_that_wrap(void) {
+  static const uint64_t positions[] = {UINT64_MAX - 15, UINT64_MAX - 4095, (UINT64_MAX >> 1) + 1, UINT64_MAX - 7};
+  for (size_t i = 0; i < sizeof positions / sizeof *positions; i++) {
+    ring_scene scene = ring_test_scene(BYTES, i % 2 ? MUSTER_RING_LATEST : MUSTER_RING_LOSSLESS);
+    uint64_t chunk = positions[i] / (BYTES / 64) % 64, *mark = state_word(&scene, MARKS + chunk * 16);
+    memset((unsigned char *)scene.memory + scene.size - BYTES, 0, BYTES);
+    *state_word(&scene, TAIL) = mark[0] = positions[i];
+    mark[1] = 7;
+    muster_ring *ring = ring_test_attach(&scene);
+    CHECK_STATUS(muster_ring_start_writing(ring, NULL), EBADMSG);
+    CHECK_STATUS(muster_ring_start_reading(ring, MUSTER_RING_NEWEST, NULL), EBADMSG);
+    CHECK_STATUS(muster_ring_start_reading(ring, MUSTER_RING_AT, &(muster_ring_place){positions[i], 7}), EINVAL);
+    CHECK_STATUS(muster_ring_close(ring), 0);
+    CHECK_STATUS(muster_ring_renew(scene.memory, scene.size), EBADMSG);
+    ring_test_end(&scene);
+  }
+}
+
+TEST_SUITE(ring_hostile, {"hostile_bytes", hostile_bytes, 60}, {"random_bytes", random_bytes, 60},
+           {"positions_that_wrap", positions_that_wrap, 0});

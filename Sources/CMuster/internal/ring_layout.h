@@ -69,6 +69,10 @@ enum { RING_VERSION = 1, RING_LINE = 128, RING_MARKS = 64, RING_MARKS_SHIFT = 6 
 // No position: a reader's that holds nothing, a mark's that is being written.
 #define RING_NONE UINT64_MAX
 
+// No position of a mark lies here or beyond, so that sums with it don't wrap around: a writer that began at one would
+// find room where there is none. At 10 GB a second it takes 29 years to get here.
+#define RING_POSITIONS_END (UINT64_C(1) << 63)
+
 typedef struct ring_head {
   uint64_t magic;
   uint32_t version;
