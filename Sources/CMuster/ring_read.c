@@ -26,15 +26,18 @@ MUSTER_NONBLOCKING static int go_on(muster_ring_reader *reader) {
   return 0;
 }
 
-// A marked place may be that of a record which is not committed yet.
+// A marked place may be that of a record which is not committed yet. Who was overtaken, finds no place to go on at, and
+// finds nothing moved, goes by words that somebody scribbled on, and would be told forever that there is more.
 MUSTER_NONBLOCKING int muster_ring_next_more(muster_ring_reader *reader, muster_ring_record *record) {
   if (__atomic_load_n(reader->process, __ATOMIC_RELAXED) != reader->token) return EPERM;
   const muster_ring *ring = reader->ring;
+  uint64_t overtook = RING_NONE;
   for (int turn = 0; turn < ATTEMPTS; turn++) {
     muster_ring_place next = {reader->position, reader->number};
     uint64_t word;
     int status = muster_ring_step(ring, &next, &word);
     if (reader->latest && !muster_ring_holds(reader, reader->position)) {
+      if (overtook == RING_NONE) overtook = __atomic_load_n(reader->reserve, __ATOMIC_RELAXED);
       status = go_on(reader);
       if (status && status != EAGAIN) return status;
       continue;
@@ -54,7 +57,7 @@ MUSTER_NONBLOCKING int muster_ring_next_more(muster_ring_reader *reader, muster_
     reader->number = next.number;
     return 0;
   }
-  return EAGAIN;
+  return overtook == __atomic_load_n(reader->reserve, __ATOMIC_RELAXED) ? EBADMSG : EAGAIN;
 }
 
 // ---- The fast paths, out of line

@@ -126,10 +126,11 @@ static void set_slice(muster_ring *ring, int64_t slice, muster_wait_set *set) {
   muster_wait_set_add(set, &ring->state->bell, __atomic_load_n(&ring->state->bell, __ATOMIC_ACQUIRE));
 }
 
-// Whether next would give something else than EAGAIN, or would find that it was overtaken.
+// Whether next would give something else than EAGAIN, or, in latest mode, would find that it was overtaken.
 static int is_there_more(const muster_ring *ring) {
   const muster_ring_reader *reader = &ring->reader;
-  return ring_header_at(ring, reader->position) != 0 || !muster_ring_holds(reader, reader->position);
+  return ring_header_at(ring, reader->position) != 0 ||
+         (reader->latest && !muster_ring_holds(reader, reader->position));
 }
 
 // Something is there. The kernel may have woken this sleeper, and no other, for the death of a writer that had not yet

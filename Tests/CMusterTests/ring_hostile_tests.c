@@ -7,7 +7,7 @@
 #include "support.h"
 #include "test.h"
 
-enum { BYTES = 4096, MOST = 60, HEAD = 128, WRITERS = 384, READERS = 8448, TAIL = 8, MARKS = 768 };
+enum { BYTES = 4096, MOST = 60, HEAD = 128, WRITERS = 384, READERS = 8448, RESERVE = 0, TAIL = 8, MARKS = 768 };
 
 static void read_some(muster_ring *ring) {
   muster_ring_record record;
@@ -133,5 +133,21 @@ static void positions_that_wrap(void) {
   }
 }
 
+// Somebody says that all has been overwritten. Who reads must not be told again and again that there is more, and find
+// nothing.
+static void all_is_said_to_be_gone(void) {
+  for (int latest = 0; latest < 2; latest++) {
+    ring_scene scene = ring_test_scene(BYTES, latest ? MUSTER_RING_LATEST : MUSTER_RING_LOSSLESS);
+    muster_ring *writer = ring_test_writer(&scene), *reader = ring_test_reader(&scene, MUSTER_RING_OLDEST);
+    *state_word(&scene, RESERVE) = UINT64_C(1) << 40;
+    muster_ring_record record;
+    CHECK_STATUS(muster_ring_wait(reader, muster_deadline_after(2000000)), latest ? 0 : ETIMEDOUT);
+    CHECK_STATUS(muster_ring_next(reader, &record), latest ? EBADMSG : EAGAIN);
+    CHECK_STATUS(muster_ring_close(writer), 0);
+    CHECK_STATUS(muster_ring_close(reader), 0);
+    ring_test_end(&scene);
+  }
+}
+
 TEST_SUITE(ring_hostile, {"hostile_bytes", hostile_bytes, 60}, {"random_bytes", random_bytes, 60},
-           {"positions_that_wrap", positions_that_wrap, 0});
+           {"positions_that_wrap", positions_that_wrap, 0}, {"all_is_said_to_be_gone", all_is_said_to_be_gone, 0});
