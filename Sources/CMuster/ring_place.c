@@ -75,8 +75,10 @@ static int checked_step(const muster_ring *ring, muster_ring_place *place) {
   return muster_ring_is_there(ring, position) ? status : ESTALE;
 }
 
-// Follows the chain to `until`, or to the end. 0 when it ended there, EINVAL when it passed over it or ended before.
+// Follows the chain to `until`, or to the end. 0 when it ended there, EINVAL when it passed over it or ended before. Two
+// places that are both there are no lap apart; with other words somebody could lay the chain on while this follows it.
 static int follow(const muster_ring *ring, muster_ring_place *place, uint64_t until) {
+  if (until > place->position + ring->bytes) return EINVAL;
   while (place->position < until) {
     int status = checked_step(ring, place);
     if (status) return status == EAGAIN ? EINVAL : status;
@@ -88,7 +90,8 @@ static int follow(const muster_ring *ring, muster_ring_place *place, uint64_t un
 static int find_newest(const muster_ring *ring, muster_ring_place *place, const ring_hold *hold) {
   uint64_t tail = newest_mark(ring);
   if (!read_mark(ring, ring_chunk(ring, tail), place) || !hold_at(ring, place->position, hold)) return EAGAIN;
-  uint64_t enough = __atomic_load_n(&ring->state->reserve, __ATOMIC_ACQUIRE);
+  uint64_t enough = __atomic_load_n(&ring->state->reserve, __ATOMIC_ACQUIRE), most = place->position + ring->bytes;
+  if (enough > most) enough = most;
   int status = 0;
   while (!status && place->position < enough) status = checked_step(ring, place);
   if (status == ESTALE) return EAGAIN;
