@@ -1,158 +1,11 @@
-// The ring: readers get what was committed and nothing else, whatever became of the writer or of another reader.
+// The ring, who writes: readers get what was committed and nothing else, whatever became of the writer.
 // SPDX-License-Identifier: Apache-2.0
-#include <errno.h>
-#include <signal.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "muster/ring.h"
-#include "sweep.h"
-
-enum { BYTES = 4096, BEGUN = 3, SLEEPERS = 2, ROOM = SWEEP_ARENA / 2 };
-
-// What a case is about, beside its functions.
-enum { LATEST = 1, WRAPS = 2, LAPPED = 4 };
-
-// Beside the ring, what the processes of a case tell each other.
-typedef struct notes {
-  uint32_t ready;
-  int32_t partner;
-  uint32_t count;
-  int32_t slept[SLEEPERS];
-  muster_ring_record record;
-  muster_ring_place place;
-  unsigned char bytes[256];
-} notes;
-
-static notes *note(void) { return (notes *)(void *)(sweep->arena + ROOM); }
-
-static muster_ring *mine, *ours, *reader;
-static pid_t partner, sleepers[SLEEPERS];
-static uint64_t seen;  // records that `reader` has read
-
-static muster_ring *attach(void) {
-  muster_ring *ring;
-  SWEEP_STATUS(muster_ring_attach(sweep->arena, ROOM, &ring), 0);
-  return ring;
-}
-
-static uint32_t size_of(uint64_t number) { return (uint32_t)(number * 13 % 90); }
-
-static void fill(void *bytes, uint64_t number) { memset(bytes, (int)(number % 251 + 1), size_of(number)); }
-
-static int write_number(muster_ring *ring, uint64_t number, muster_deadline deadline) {
-  unsigned char bytes[96];
-  fill(bytes, number);
-  return muster_ring_write(ring, bytes, size_of(number), deadline);
-}
-
-static uint64_t next_number(const muster_ring *ring) {
-  muster_ring_place end;
-  SWEEP_STATUS(muster_ring_position(ring, &end), 0);
-  return end.number;
-}
-
-static int write_next(muster_ring *ring) { return write_number(ring, next_number(ring), sweep_deadline()); }
-
-static void check_bytes(const void *bytes, uint32_t size, uint64_t number) {
-  SWEEP_EQUAL(size, size_of(number));
-  for (uint32_t i = 0; i < size; i++) SWEEP_EQUAL(((const unsigned char *)bytes)[i], number % 251 + 1);
-}
-
-// Reads on to the end, each record as it has to be.
-static uint64_t read_rest(muster_ring *ring, uint64_t from) {
-  muster_ring_record record;
-  int status;
-  while (!(status = muster_ring_next(ring, &record))) {
-    if (sweep->variant & LATEST) from += record.lost;
-    else SWEEP_EQUAL(record.lost, 0);
-    SWEEP_EQUAL(record.number, from);
-    check_bytes(record.bytes, record.size, from++);
-    SWEEP_STATUS(muster_ring_release(ring), 0);
-  }
-  SWEEP_STATUS(status, EAGAIN);
-  return from;
-}
-
-static uint64_t look(void) { return seen = read_rest(reader, seen); }
-
-// ---- The world before: some records, by one who stopped writing, and a reader who has read none or, of one that went
-// round already, all but the last.
-
-static uint32_t begun;
-
-static void lay_with(int with_reader) {
-  muster_ring_mode mode = sweep->variant & LATEST ? MUSTER_RING_LATEST : MUSTER_RING_LOSSLESS;
-  SWEEP_STATUS(muster_ring_init(sweep->arena, ROOM, BYTES, mode), 0);
-  ours = attach();
-  reader = attach();
-  SWEEP_STATUS(muster_ring_start_writing(ours, NULL), 0);
-  begun = BEGUN;
-  while (sweep->variant & LAPPED && begun < 300) SWEEP_STATUS(write_number(ours, begun++ - BEGUN, MUSTER_DEADLINE_NOW), 0);
-  if (sweep->variant & LAPPED) begun -= BEGUN;
-  // The next record doesn't fit before the end.
-  uint64_t end = 0;
-  if (sweep->variant & WRAPS) {
-    muster_ring_place at;
-    for (begun = 0;; begun++) {
-      SWEEP_STATUS(muster_ring_position(ours, &at), 0);
-      end = at.position + 8 + size_of(begun);
-      if (end > BYTES) break;
-      SWEEP_STATUS(write_number(ours, begun, MUSTER_DEADLINE_NOW), 0);
-    }
-  } else if (!(sweep->variant & LAPPED)) {
-    for (uint32_t n = 0; n < begun; n++) SWEEP_STATUS(write_number(ours, n, MUSTER_DEADLINE_NOW), 0);
-  }
-  SWEEP_STATUS(muster_ring_stop_writing(ours), 0);
-  seen = sweep->variant ? begun : 0;
-  if (with_reader)
-    SWEEP_STATUS(muster_ring_start_reading(reader, sweep->variant ? MUSTER_RING_NEWEST : MUSTER_RING_OLDEST, NULL), 0);
-}
-
-static void lay(void) { lay_with(1); }
-
-static int writes_and_reads(int number) {
-  muster_ring *writer = attach(), *other = attach();
-  int status = muster_ring_start_writing(writer, NULL);
-  if (status) return status;
-  SWEEP_STATUS(muster_ring_start_reading(other, MUSTER_RING_NEWEST, NULL), 0);
-  uint64_t from = next_number(writer);
-  for (int i = 0; i < number; i++) {
-    SWEEP_STATUS(write_next(writer), 0);
-    SWEEP_EQUAL(read_rest(other, from + (uint64_t)i), from + (uint64_t)i + 1);
-  }
-  SWEEP_STATUS(muster_ring_close(other), 0);
-  return muster_ring_close(writer);
-}
-
-static int writes_only(int number) {
-  (void)number;
-  muster_ring *writer = attach();
-  int status = muster_ring_start_writing(writer, NULL);
-  if (!status) status = write_next(writer);
-  return status ? status : muster_ring_close(writer);
-}
-
-// A successor takes over, is told of a death or of none, and goes on at the last record; then newcomers go round the
-// ring.
-static void check_successor(int died) {
-  muster_ring_predecessor found;
-  uint64_t end = look();
-  SWEEP_STATUS(muster_ring_start_writing(ours, &found), 0);
-  SWEEP_EQUAL(found.end.number, end);
-  if (died >= 0) SWEEP_EQUAL(found.died, died);
-  if (found.died) SWEEP_CHECK(found.pid == sweep->operator_pid || found.pid == note()->partner || !found.pid);
-  for (int i = 0; i < 5; i++) {
-    SWEEP_STATUS(write_next(ours), 0);
-    SWEEP_EQUAL(look(), ++end);
-  }
-  SWEEP_STATUS(muster_ring_close(reader), 0);
-  SWEEP_STATUS(muster_ring_stop_writing(ours), 0);
-  sweep_newcomer(writes_and_reads, 150);
-}
+#include "ring_world.h"
 
 // ---- Writing, while others sleep until something comes. The kernel wakes one of them when the writer dies, so that one
 // wakes the other.
+
+static pid_t sleepers[SLEEPERS];
 
 static int waits_for_more(int number) {
   muster_ring *ring = attach();
@@ -169,13 +22,6 @@ static void write_setup(void) {
     while (__atomic_load_n(&note()->ready, __ATOMIC_ACQUIRE) <= (uint32_t)k) sweep_pause(50000);
     sweep_settle(sleepers[k]);
   }
-}
-
-static void prepare(void) { mine = attach(); }
-
-static void writer_prepare(void) {
-  prepare();
-  SWEEP_STATUS(muster_ring_start_writing(mine, NULL), 0);
 }
 
 static int write_operate(void) { return write_next(mine); }
@@ -205,8 +51,6 @@ static int batch_operate(void) {
 }
 
 static uint64_t written_by_operate;  // records of one operation
-
-static void finish(void) { SWEEP_STATUS(muster_ring_close(mine), 0); }
 
 static int starts_writing(int number) {
   (void)number;
@@ -311,208 +155,6 @@ static void full_check_for(int dies) {
 
 static void full_check(void) { full_check_for(0); }
 static void full_death_check(void) { full_check_for(1); }
-
-// ---- A reader in whose way a writer sleeps.
-
-static int writes_into_full(int number) {
-  (void)number;
-  muster_ring *ring = attach();
-  SWEEP_STATUS(muster_ring_start_writing(ring, NULL), 0);
-  while (__atomic_load_n(&note()->ready, __ATOMIC_ACQUIRE) < 1) sweep_pause(50000);
-  while (!write_number(ring, next_number(ring), MUSTER_DEADLINE_NOW)) continue;
-  note()->count = (uint32_t)next_number(ring);
-  __atomic_store_n(&note()->ready, 2, __ATOMIC_RELEASE);
-  SWEEP_STATUS(write_next(ring), 0);
-  return muster_ring_close(ring);
-}
-
-static void release_setup(void) {
-  lay_with(0);
-  partner = note()->partner = sweep_peer(writes_into_full, 0);
-}
-
-// All but the last release.
-static void release_prepare(void) {
-  prepare();
-  SWEEP_STATUS(muster_ring_start_reading(mine, MUSTER_RING_OLDEST, NULL), 0);
-  __atomic_store_n(&note()->ready, 1, __ATOMIC_RELEASE);
-  while (__atomic_load_n(&note()->ready, __ATOMIC_ACQUIRE) < 2) sweep_pause(50000);
-  sweep_settle(note()->partner);
-  muster_ring_record record;
-  for (uint32_t n = 0; n < note()->count; n++) SWEEP_STATUS(muster_ring_next(mine, &record), 0);
-}
-
-static int release_operate(void) { return muster_ring_release(mine); }
-static int stop_reading_operate(void) { return muster_ring_stop_reading(mine); }
-static int close_operate(void) { return muster_ring_close(mine); }
-static int seek_newest_operate(void) { return muster_ring_seek(mine, MUSTER_RING_NEWEST, NULL); }
-
-static void release_meanwhile(void) {
-  muster_ring_state state;
-  SWEEP_STATUS(muster_ring_look(ours, &state), 0);
-  SWEEP_CHECK(state.end.number == note()->count || state.end.number == note()->count + 1);
-}
-
-static void release_check(void) {
-  if (sweep->returned) SWEEP_STATUS(sweep->result, 0);
-  SWEEP_STATUS(sweep_reap(partner), 0);
-  if (sweep->injection == SWEEP_STALL) sweep_finish();
-  SWEEP_STATUS(muster_ring_start_reading(reader, MUSTER_RING_NEWEST, NULL), 0);
-  seen = note()->count + 1;
-  check_successor(0);
-}
-
-// ---- Reading, in place and by a copy, while the survivor writes on; in latest mode it comes round.
-
-static void reading_setup(void) {
-  lay_with(0);
-  SWEEP_STATUS(muster_ring_start_writing(ours, NULL), 0);
-}
-
-static void reader_prepare(void) {
-  prepare();
-  SWEEP_STATUS(muster_ring_start_reading(mine, MUSTER_RING_OLDEST, NULL), 0);
-  SWEEP_STATUS(muster_ring_position(mine, &note()->place), 0);
-}
-
-static int next_operate(void) {
-  int status = muster_ring_next(mine, &note()->record);
-  if (status) return status;
-  memcpy(note()->bytes, note()->record.bytes, note()->record.size % sizeof note()->bytes);
-  return muster_ring_release(mine);
-}
-
-static int read_operate(void) {
-  return muster_ring_read(mine, note()->bytes, sizeof note()->bytes, &note()->record);
-}
-
-static void write_some(void) {
-  for (int i = 0; i < (sweep->variant & LATEST ? 300 : 5); i++)
-    SWEEP_STATUS(write_number(ours, next_number(ours), MUSTER_DEADLINE_NOW), 0);
-}
-
-// A dead reader, and one that has closed, holds nobody up.
-static void check_writer_goes_on(void) {
-  for (int i = 0; i < 200; i++) SWEEP_STATUS(write_next(ours), 0);
-  SWEEP_STATUS(muster_ring_start_reading(reader, MUSTER_RING_NEWEST, NULL), 0);
-  seen = next_number(ours);
-  SWEEP_STATUS(muster_ring_stop_writing(ours), 0);
-  check_successor(0);
-}
-
-static void read_check(void) {
-  if (sweep->returned) {
-    int overtaken = sweep->variant & LATEST && sweep->result == ESTALE;
-    if (!overtaken) SWEEP_STATUS(sweep->result, 0);
-    if (!overtaken) check_bytes(note()->bytes, note()->record.size, note()->record.number);
-    if (!overtaken) SWEEP_EQUAL(note()->record.number, note()->place.number + note()->record.lost);
-  }
-  if (sweep->injection == SWEEP_STALL) sweep_finish();
-  check_writer_goes_on();
-}
-
-// ---- Becoming a reader, and going elsewhere.
-
-static int start_operate(void) { return muster_ring_start_reading(mine, MUSTER_RING_OLDEST, NULL); }
-static int start_newest_operate(void) { return muster_ring_start_reading(mine, MUSTER_RING_NEWEST, NULL); }
-
-static int start_at_operate(void) { return muster_ring_start_reading(mine, MUSTER_RING_AT, &note()->place); }
-
-static void start_at_setup(void) {
-  reading_setup();
-  SWEEP_STATUS(muster_ring_position(ours, &note()->place), 0);
-  for (int i = 0; i < 5; i++) SWEEP_STATUS(write_number(ours, next_number(ours), MUSTER_DEADLINE_NOW), 0);
-}
-
-static int seek_operate(void) { return muster_ring_seek(mine, MUSTER_RING_OLDEST, NULL); }
-
-static void newest_prepare(void) {
-  prepare();
-  SWEEP_STATUS(muster_ring_start_reading(mine, MUSTER_RING_NEWEST, NULL), 0);
-}
-
-// A newcomer that is stopped may hold the writer up already.
-static void start_meanwhile(void) {
-  for (int i = 0; i < 60; i++) {
-    int status = write_number(ours, next_number(ours), MUSTER_DEADLINE_NOW);
-    SWEEP_CHECK(status == 0 || (status == ETIMEDOUT && !(sweep->variant & LATEST)));
-  }
-}
-
-// Whatever it found is a place from which all can be read.
-static void start_finish(void) {
-  if (!sweep->result || sweep->result == ESTALE) {
-    muster_ring_place at;
-    muster_ring_record record;
-    SWEEP_STATUS(muster_ring_position(mine, &at), 0);
-    for (int status; !(status = muster_ring_next(mine, &record));) {
-      check_bytes(record.bytes, record.size, record.number);
-      SWEEP_STATUS(muster_ring_release(mine), 0);
-    }
-  }
-  finish();
-}
-
-static void start_check(void) {
-  // Who remembered a place holds nobody up before it has come to it.
-  if (sweep->returned) SWEEP_CHECK(sweep->result == 0 || (sweep->result == ESTALE && note()->place.number));
-  if (sweep->injection == SWEEP_STALL) sweep_finish();
-  check_writer_goes_on();
-}
-
-// ---- Sleeping until a record, until the writer's death, and until there is a writer.
-
-static int wait_operate(void) { return muster_ring_wait(mine, MUSTER_DEADLINE_NEVER); }
-static int wait_writer_operate(void) { return muster_ring_wait_writer(mine, MUSTER_DEADLINE_NEVER); }
-
-static int late_writer(int dies) {
-  muster_ring *ring = attach();
-  SWEEP_STATUS(muster_ring_start_writing(ring, NULL), 0);
-  note()->partner = getpid();
-  __atomic_store_n(&note()->ready, 1, __ATOMIC_RELEASE);
-  sweep_operator_asleep();
-  if (dies) raise(SIGKILL);
-  SWEEP_STATUS(write_next(ring), 0);
-  sweep_operator_done();
-  return muster_ring_close(ring);
-}
-
-static int late_starter(int number) {
-  (void)number;
-  sweep_operator_asleep();
-  muster_ring *ring = attach();
-  SWEEP_STATUS(muster_ring_start_writing(ring, NULL), 0);
-  sweep_operator_done();
-  while (!__atomic_load_n(&sweep->returned, __ATOMIC_ACQUIRE) && !sweep_operator_dead()) sweep_pause(100000);
-  return muster_ring_close(ring);
-}
-
-static void wait_setup_for(int dies) {
-  lay();
-  partner = sweep_peer(late_writer, dies);
-  while (!__atomic_load_n(&note()->ready, __ATOMIC_ACQUIRE)) sweep_pause(50000);
-}
-
-static void wait_setup(void) { wait_setup_for(0); }
-static void wait_death_setup(void) { wait_setup_for(1); }
-
-static void wait_writer_setup(void) {
-  lay();
-  partner = sweep_peer(late_starter, 0);
-}
-
-static void just_look(void) { look(); }
-
-static void wait_check_for(int dies) {
-  if (sweep->returned) SWEEP_STATUS(sweep->result, dies ? EOWNERDEAD : 0);
-  if (sweep->injection == SWEEP_STALL) sweep_finish();
-  if (dies) sweep_reap_killed(partner);
-  else SWEEP_STATUS(sweep_reap(partner), 0);
-  check_successor(dies);
-}
-
-static void wait_check(void) { wait_check_for(0); }
-static void wait_death_check(void) { wait_check_for(1); }
 
 // ---- Becoming the writer, and ceasing to be it.
 
@@ -650,7 +292,6 @@ static int writes_by_name(int dies) {
   return muster_ring_close(ring);
 }
 
-static void nothing(void) {}
 static void dead_generation(void) { sweep_reap_killed(sweep_peer(writes_by_name, 1)); }
 
 static void open_meanwhile(void) {
@@ -675,15 +316,6 @@ static void open_check(void) {
 #define BATCH(NAME, VARIANT)                                                                                        \
   {.name = NAME, .minimum = 100, .variant = VARIANT, .setup = write_setup, .prepare = writer_prepare,                \
    .operate = batch_operate, .meanwhile = batch_meanwhile, .finish = finish, .check = batch_check}
-#define READING(NAME, OPERATE, VARIANT)                                                                              \
-  {.name = NAME, .minimum = 20, .variant = VARIANT, .setup = reading_setup, .prepare = reader_prepare, .operate = OPERATE, \
-   .meanwhile = write_some, .finish = finish, .check = read_check}
-#define STARTING(NAME, SETUP, PREPARE, OPERATE, VARIANT)                                                              \
-  {.name = NAME, .minimum = 50, .variant = VARIANT, .setup = SETUP, .prepare = PREPARE, .operate = OPERATE,           \
-   .meanwhile = start_meanwhile, .finish = start_finish, .check = start_check}
-#define LETTING_GO(NAME, OPERATE, FINISH)                                                                            \
-  {.name = NAME, .minimum = 10, .setup = release_setup, .prepare = release_prepare, .operate = OPERATE,               \
-   .meanwhile = release_meanwhile, .finish = FINISH, .check = release_check}
 
 SWEEP_SUITE(
     ring, WRITING("ring.claim-commit", claim_operate, 0), WRITING("ring.write", write_operate, 0),
@@ -695,24 +327,6 @@ SWEEP_SUITE(
      .operate = full_operate, .meanwhile = full_meanwhile, .finish = finish, .check = full_check},
     {.name = "ring.write-waits-for-a-death", .minimum = 200, .setup = full_death_setup, .prepare = writer_prepare,
      .operate = full_operate, .meanwhile = full_meanwhile, .finish = finish, .check = full_death_check},
-    LETTING_GO("ring.release-wakes", release_operate, finish),
-    LETTING_GO("ring.seek-wakes", seek_newest_operate, finish),
-    LETTING_GO("ring.stop-reading", stop_reading_operate, finish), LETTING_GO("ring.close-a-reader", close_operate, nothing),
-    READING("ring.next-release", next_operate, 0), READING("ring.next-release-latest", next_operate, LATEST),
-    READING("ring.read", read_operate, 0), READING("ring.read-latest", read_operate, LATEST),
-    STARTING("ring.start-reading", reading_setup, prepare, start_operate, 0),
-    STARTING("ring.start-reading-lapped", reading_setup, prepare, start_operate, LAPPED),
-    STARTING("ring.start-reading-latest", reading_setup, prepare, start_operate, LATEST | LAPPED),
-    STARTING("ring.start-reading-newest", reading_setup, prepare, start_newest_operate, LAPPED),
-    STARTING("ring.start-reading-at", start_at_setup, prepare, start_at_operate, 0),
-    STARTING("ring.seek", reading_setup, newest_prepare, seek_operate, LAPPED),
-    STARTING("ring.seek-latest", reading_setup, newest_prepare, seek_operate, LATEST | LAPPED),
-    {.name = "ring.wait-for-a-record", .minimum = 100, .setup = wait_setup, .prepare = newest_prepare,
-     .operate = wait_operate, .meanwhile = just_look, .finish = finish, .check = wait_check},
-    {.name = "ring.wait-for-a-death", .minimum = 100, .setup = wait_death_setup, .prepare = newest_prepare,
-     .operate = wait_operate, .meanwhile = just_look, .finish = finish, .check = wait_death_check},
-    {.name = "ring.wait-for-a-writer", .minimum = 100, .setup = wait_writer_setup, .prepare = prepare,
-     .operate = wait_writer_operate, .meanwhile = just_look, .finish = finish, .check = wait_check},
     {.name = "ring.start-writing", .minimum = 200, .setup = lay, .prepare = prepare, .operate = start_writing_operate,
      .meanwhile = start_writing_meanwhile, .finish = start_writing_finish, .check = start_writing_check},
     {.name = "ring.start-writing-after-a-death", .minimum = 200, .setup = dead_setup, .prepare = prepare,
