@@ -5,6 +5,8 @@
 
 // ---- A reader in whose way a writer sleeps.
 
+static pid_t holder;
+
 static int writes_into_full(int number) {
   (void)number;
   muster_ring *ring = attach();
@@ -47,6 +49,40 @@ static void release_check(void) {
   if (sweep->returned) SWEEP_STATUS(sweep->result, 0);
   SWEEP_STATUS(sweep_reap(partner), 0);
   if (sweep->injection == SWEEP_STALL) sweep_finish();
+  SWEEP_STATUS(muster_ring_start_reading(reader, MUSTER_RING_NEWEST, NULL), 0);
+  seen = note()->count + 1;
+  check_successor(0);
+}
+
+// ---- A newcomer, while the writer sleeps for want of room. Who is in its way lets go when the newcomer has come, or is
+// dead or stopped: then the writer goes on, if not for a newcomer that stands in its way.
+
+static int holds_until_done(int number) {
+  (void)number;
+  muster_ring *ring = attach();
+  SWEEP_STATUS(muster_ring_start_reading(ring, MUSTER_RING_OLDEST, NULL), 0);
+  __atomic_store_n(&note()->ready, 1, __ATOMIC_RELEASE);
+  sweep_operator_done();
+  SWEEP_CHECK(read_rest(ring, 0) >= note()->count);
+  return muster_ring_close(ring);
+}
+
+static void joins_setup(void) {
+  lay_with(0);
+  holder = sweep_peer(holds_until_done, 0);
+  partner = note()->partner = sweep_peer(writes_into_full, 0);
+  while (__atomic_load_n(&note()->ready, __ATOMIC_ACQUIRE) < 2) sweep_pause(50000);
+  sweep_settle(partner);
+}
+
+static void joins_check(void) {
+  if (sweep->returned) SWEEP_STATUS(sweep->result, 0);
+  SWEEP_STATUS(sweep_reap(holder), 0);
+  // At the newest place, it holds nobody up.
+  int in_the_way = sweep->injection == SWEEP_STALL && !(sweep->variant & AT_THE_NEWEST);
+  if (in_the_way) sweep_finish();
+  SWEEP_STATUS(sweep_reap(partner), 0);
+  if (sweep->injection == SWEEP_STALL && !in_the_way) sweep_finish();
   SWEEP_STATUS(muster_ring_start_reading(reader, MUSTER_RING_NEWEST, NULL), 0);
   seen = note()->count + 1;
   check_successor(0);
@@ -213,6 +249,9 @@ static void wait_death_check(void) { wait_check_for(1); }
 #define LETTING_GO(NAME, OPERATE, FINISH)                                                                            \
   {.name = NAME, .minimum = 10, .setup = release_setup, .prepare = release_prepare, .operate = OPERATE,               \
    .meanwhile = release_meanwhile, .finish = FINISH, .check = release_check}
+#define JOINING(NAME, OPERATE, VARIANT)                                                                              \
+  {.name = NAME, .minimum = 200, .variant = VARIANT, .setup = joins_setup, .prepare = prepare, .operate = OPERATE,     \
+   .meanwhile = release_meanwhile, .finish = finish, .check = joins_check}
 
 SWEEP_SUITE(
     ring_read, LETTING_GO("ring.release-wakes", release_operate, finish),
@@ -220,6 +259,8 @@ SWEEP_SUITE(
     LETTING_GO("ring.stop-reading", stop_reading_operate, finish), LETTING_GO("ring.close-a-reader", close_operate, nothing),
     READING("ring.next-release", next_operate, 0), READING("ring.next-release-latest", next_operate, LATEST),
     READING("ring.read", read_operate, 0), READING("ring.read-latest", read_operate, LATEST),
+    JOINING("ring.start-reading-while-the-writer-sleeps", start_operate, 0),
+    JOINING("ring.start-reading-newest-while-the-writer-sleeps", start_newest_operate, AT_THE_NEWEST),
     STARTING("ring.start-reading", reading_setup, prepare, start_operate, 0),
     STARTING("ring.start-reading-lapped", reading_setup, prepare, start_operate, LAPPED),
     STARTING("ring.start-reading-latest", reading_setup, prepare, start_operate, LATEST | LAPPED),
