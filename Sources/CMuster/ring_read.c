@@ -44,6 +44,8 @@ MUSTER_NONBLOCKING int muster_ring_next_more(muster_ring_reader *reader, muster_
     }
     if (status) return status;
     if (word & MUSTER_RING_FILLER) {
+      // It was given to nobody, so what is held does not begin with it.
+      if (reader->held == reader->position) reader->held = next.position;
       reader->position = next.position;
       continue;
     }

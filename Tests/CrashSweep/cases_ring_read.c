@@ -101,6 +101,18 @@ static void reader_prepare(void) {
   SWEEP_STATUS(muster_ring_position(mine, &note()->place), 0);
 }
 
+// Just before a filler, with a record behind it.
+static void at_the_end_setup(void) {
+  reading_setup();
+  SWEEP_STATUS(muster_ring_position(ours, &note()->place), 0);
+  SWEEP_STATUS(write_number(ours, next_number(ours), MUSTER_DEADLINE_NOW), 0);
+}
+
+static void at_the_end_prepare(void) {
+  prepare();
+  SWEEP_STATUS(muster_ring_start_reading(mine, MUSTER_RING_AT, &note()->place), 0);
+}
+
 static int next_operate(void) {
   int status = muster_ring_next(mine, &note()->record);
   if (status) return status;
@@ -130,6 +142,8 @@ static void read_check(void) {
   if (sweep->returned) {
     int overtaken = sweep->variant & LATEST && sweep->result == ESTALE;
     if (!overtaken) SWEEP_STATUS(sweep->result, 0);
+    // The survivor came round but once. Who was overtaken before it had a record is not overtaken in it.
+    if (overtaken) SWEEP_EQUAL(note()->record.lost, 0);
     if (!overtaken) check_bytes(note()->bytes, note()->record.size, note()->record.number);
     if (!overtaken) SWEEP_EQUAL(note()->record.number, note()->place.number + note()->record.lost);
   }
@@ -258,6 +272,9 @@ SWEEP_SUITE(
     LETTING_GO("ring.seek-wakes", seek_newest_operate, finish),
     LETTING_GO("ring.stop-reading", stop_reading_operate, finish), LETTING_GO("ring.close-a-reader", close_operate, nothing),
     READING("ring.next-release", next_operate, 0), READING("ring.next-release-latest", next_operate, LATEST),
+    {.name = "ring.next-release-latest-at-the-end", .minimum = 20, .variant = LATEST | WRAPS, .setup = at_the_end_setup,
+     .prepare = at_the_end_prepare, .operate = next_operate, .meanwhile = write_some, .finish = finish,
+     .check = read_check},
     READING("ring.read", read_operate, 0), READING("ring.read-latest", read_operate, LATEST),
     JOINING("ring.start-reading-while-the-writer-sleeps", start_operate, 0),
     JOINING("ring.start-reading-newest-while-the-writer-sleeps", start_newest_operate, AT_THE_NEWEST),
