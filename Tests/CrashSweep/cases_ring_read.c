@@ -54,35 +54,44 @@ static void release_check(void) {
   check_successor(0);
 }
 
-// ---- A newcomer, while the writer sleeps for want of room. Who is in its way lets go when the newcomer has come, or is
-// dead or stopped: then the writer goes on, if not for a newcomer that stands in its way.
+// ---- A newcomer, while the writer sleeps for want of room. Who is in its way lets go when the newcomer stands there too,
+// or is dead, or stopped: then the writer goes on, or sleeps on for the newcomer alone, whose death it must not miss.
 
-static int holds_until_done(int number) {
+static int has_come(const muster_ring *ring) {
+  muster_ring_reader_state newcomer;
+  SWEEP_STATUS(muster_ring_look_reader(ring, 1, &newcomer), 0);
+  return newcomer.lag || __atomic_load_n(&note()->ready, __ATOMIC_ACQUIRE) == 3 || sweep_operator_dead();
+}
+
+static int holds_until_it_has_come(int number) {
   (void)number;
   muster_ring *ring = attach();
   SWEEP_STATUS(muster_ring_start_reading(ring, MUSTER_RING_OLDEST, NULL), 0);
   __atomic_store_n(&note()->ready, 1, __ATOMIC_RELEASE);
-  sweep_operator_done();
+  while (!__atomic_load_n(&sweep->operator_pid, __ATOMIC_ACQUIRE) || !has_come(ring)) sweep_pause(20000);
   SWEEP_CHECK(read_rest(ring, 0) >= note()->count);
   return muster_ring_close(ring);
 }
 
 static void joins_setup(void) {
   lay_with(0);
-  holder = sweep_peer(holds_until_done, 0);
+  holder = sweep_peer(holds_until_it_has_come, 0);
   partner = note()->partner = sweep_peer(writes_into_full, 0);
   while (__atomic_load_n(&note()->ready, __ATOMIC_ACQUIRE) < 2) sweep_pause(50000);
   sweep_settle(partner);
 }
 
+static void joins_meanwhile(void) {
+  __atomic_store_n(&note()->ready, 3, __ATOMIC_RELEASE);
+  release_meanwhile();
+}
+
 static void joins_check(void) {
   if (sweep->returned) SWEEP_STATUS(sweep->result, 0);
   SWEEP_STATUS(sweep_reap(holder), 0);
-  // At the newest place, it holds nobody up.
-  int in_the_way = sweep->injection == SWEEP_STALL && !(sweep->variant & AT_THE_NEWEST);
-  if (in_the_way) sweep_finish();
+  // It stands in the writer's way itself now, until it closes.
+  if (sweep->injection == SWEEP_STALL) sweep_finish();
   SWEEP_STATUS(sweep_reap(partner), 0);
-  if (sweep->injection == SWEEP_STALL && !in_the_way) sweep_finish();
   SWEEP_STATUS(muster_ring_start_reading(reader, MUSTER_RING_NEWEST, NULL), 0);
   seen = note()->count + 1;
   check_successor(0);
@@ -263,9 +272,6 @@ static void wait_death_check(void) { wait_check_for(1); }
 #define LETTING_GO(NAME, OPERATE, FINISH)                                                                            \
   {.name = NAME, .minimum = 10, .setup = release_setup, .prepare = release_prepare, .operate = OPERATE,               \
    .meanwhile = release_meanwhile, .finish = FINISH, .check = release_check}
-#define JOINING(NAME, OPERATE, VARIANT)                                                                              \
-  {.name = NAME, .minimum = 200, .variant = VARIANT, .setup = joins_setup, .prepare = prepare, .operate = OPERATE,     \
-   .meanwhile = release_meanwhile, .finish = finish, .check = joins_check}
 
 SWEEP_SUITE(
     ring_read, LETTING_GO("ring.release-wakes", release_operate, finish),
@@ -276,8 +282,8 @@ SWEEP_SUITE(
      .prepare = at_the_end_prepare, .operate = next_operate, .meanwhile = write_some, .finish = finish,
      .check = read_check},
     READING("ring.read", read_operate, 0), READING("ring.read-latest", read_operate, LATEST),
-    JOINING("ring.start-reading-while-the-writer-sleeps", start_operate, 0),
-    JOINING("ring.start-reading-newest-while-the-writer-sleeps", start_newest_operate, AT_THE_NEWEST),
+    {.name = "ring.start-reading-while-the-writer-sleeps", .minimum = 200, .setup = joins_setup, .prepare = prepare,
+     .operate = start_operate, .meanwhile = joins_meanwhile, .finish = finish, .check = joins_check},
     STARTING("ring.start-reading", reading_setup, prepare, start_operate, 0),
     STARTING("ring.start-reading-lapped", reading_setup, prepare, start_operate, LAPPED),
     STARTING("ring.start-reading-latest", reading_setup, prepare, start_operate, LATEST | LAPPED),

@@ -15,7 +15,7 @@
 enum { BYTES = 4096, BEGUN = 3, SLEEPERS = 2, ROOM = SWEEP_ARENA / 2 };
 
 // What a case is about, beside its functions.
-enum { LATEST = 1, WRAPS = 2, LAPPED = 4, AT_THE_NEWEST = 8 };
+enum { LATEST = 1, WRAPS = 2, LAPPED = 4 };
 
 // Beside the ring, what the processes of a case tell each other.
 typedef struct notes {
