@@ -142,6 +142,58 @@ muster_member_state muster_group_life(const muster_group *group, uint32_t index)
   return state == PLACE_JOINED ? MUSTER_MEMBER_DEAD : MUSTER_MEMBER_FREE;
 }
 
+// ---- The holder of a group of one place
+
+// The lock word, but for the mark that somebody sleeps at it, which comes and goes without a change of who has it.
+static uint32_t held_word(const muster_group *group) {
+  return __atomic_load_n(muster_group_lock_word(group, 0), __ATOMIC_ACQUIRE) & (FUTEX_TID_MASK | FUTEX_OWNER_DIED);
+}
+
+// What is read of it at one moment.
+typedef struct holder_seen {
+  uint32_t word, owner, thread, state;
+  int32_t pid;
+  muster_member_state life;
+} holder_seen;
+
+// Whether it was all of one moment. Nobody comes and goes often enough to make it otherwise each of some times.
+static int see_holder(const muster_group *group, const uint32_t *owner, holder_seen *seen) {
+  const group_place *place = group->places;
+  uint32_t incarnation = __atomic_load_n(&place->incarnation, __ATOMIC_ACQUIRE);
+  seen->word = held_word(group);
+  seen->life = muster_group_life(group, 0);
+  seen->state = __atomic_load_n(&place->state, __ATOMIC_ACQUIRE);
+  // In this order: who joins stores them in the other one.
+  seen->thread = __atomic_load_n(&place->thread, __ATOMIC_ACQUIRE);
+  seen->pid = __atomic_load_n(&place->pid, __ATOMIC_ACQUIRE);
+  seen->owner = __atomic_load_n(owner, __ATOMIC_ACQUIRE);
+  return held_word(group) == seen->word && __atomic_load_n(&place->incarnation, __ATOMIC_ACQUIRE) == incarnation;
+}
+
+int muster_group_holder(const muster_group *group, const uint32_t *owner, int32_t *pid) {
+  *pid = 0;
+  holder_seen seen;
+  int turns = 16;
+  while (!see_holder(group, owner, &seen))
+    if (!--turns) return 0;
+  switch (seen.life) {
+    case MUSTER_MEMBER_ALIVE:
+      // Who has the lock and is not the thread that is noted is just joining: what is noted is of the one before.
+      if (seen.thread == muster_liveness_owner(seen.word)) *pid = seen.pid;
+      return 0;
+    case MUSTER_MEMBER_DEAD:
+      // One who died before he had sat down in the place of one who left is known by nothing.
+      if (!muster_liveness_died(seen.word)) *pid = seen.owner ? (int32_t)seen.owner : seen.pid;
+      else if (seen.state == PLACE_JOINED) *pid = seen.pid;
+      return EOWNERDEAD;
+    default:
+      *pid = (int32_t)seen.owner;
+      return seen.owner ? EOWNERDEAD : ENOENT;
+  }
+}
+
+// ---- Joining and leaving
+
 static void change_roster(muster_group *group) {
   __atomic_fetch_add(&group->head->roster, 1, __ATOMIC_ACQ_REL);
   muster_futex_wake_all(&group->head->roster);
@@ -276,17 +328,10 @@ int muster_group_join(muster_group *group, uint32_t *member) {
   return muster_group_join_seated(group, &(group_seating){.accept = accept_any}, member);
 }
 
-// Whether the thread that joined has ended: the kernel has then marked the lock, and somebody may have taken it since. Told by the lock
-// word alone, which libc and the kernel vouch for: a lock that is taken for let go of and unmapped corrupts its thread's list.
-static int has_ended(const muster_group *group) {
-  uint32_t word = __atomic_load_n(muster_group_lock_word(group, group->member), __ATOMIC_ACQUIRE);
-  return muster_liveness_died(word) || muster_liveness_owner(word) != group->thread;
-}
-
 int muster_group_leave(muster_group *group) {
   if (muster_fork_inherited(&group->guard)) return EPERM;
   if (group->member == GROUP_NOBODY) return EINVAL;
-  if (has_ended(group)) return group->member = GROUP_NOBODY, 0;
+  if (muster_group_was_lost(group)) return group->member = GROUP_NOBODY, 0;
   if (this_thread() != group->thread) return EBUSY;
   uint32_t index = group->member;
   group_place *place = &group->places[index];

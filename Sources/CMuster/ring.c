@@ -9,7 +9,6 @@
 
 #include "internal/futex.h"
 #include "internal/group.h"
-#include "internal/liveness.h"
 #include "internal/ring.h"
 
 // ---- In place
@@ -217,14 +216,6 @@ muster_region *muster_ring_region(const muster_ring *ring) { return ring->region
 
 static uint32_t this_thread(void) { return (uint32_t)syscall(SYS_gettid); }
 
-// Whether the thread that joined by this handle has ended. Told by the lock word alone, which libc and the kernel vouch
-// for.
-static int was_lost(const muster_group *group) {
-  if (group->member == GROUP_NOBODY) return 1;
-  uint32_t word = __atomic_load_n(muster_group_lock_word(group, group->member), __ATOMIC_ACQUIRE);
-  return muster_liveness_died(word) || muster_liveness_owner(word) != group->thread;
-}
-
 static muster_group *joined_group(muster_ring *ring) {
   return ring->role == RING_WRITES ? ring->writers : ring->readers;
 }
@@ -238,7 +229,7 @@ static void become_idle(muster_ring *ring) {
 static int may_start(muster_ring *ring) {
   if (muster_fork_inherited(&ring->guard)) return EPERM;
   if (ring->role == RING_LOOKS) return 0;
-  if (ring->read_only || !was_lost(joined_group(ring))) return EALREADY;
+  if (ring->read_only || !muster_group_was_lost(joined_group(ring))) return EALREADY;
   int status = muster_group_leave(joined_group(ring));
   become_idle(ring);
   return status == EINVAL ? 0 : status;
@@ -254,7 +245,7 @@ int muster_ring_start_writing(muster_ring *ring, muster_ring_predecessor *found)
   uint32_t place;
   status = muster_group_join(ring->writers, &place);
   if (status == EOVERFLOW) {
-    if (muster_ring_life(ring, &found->pid)) found->pid = 0;
+    if (muster_group_holder(ring->writers, &ring->state->owner, &found->pid)) found->pid = 0;
     return EBUSY;
   }
   if (status) return status;
@@ -278,7 +269,7 @@ int muster_ring_stop_writing(muster_ring *ring) {
   if (muster_fork_inherited(&ring->guard)) return EPERM;
   if (ring->role != RING_WRITES) return EINVAL;
   // Before anything else: `owner` may be a successor's by now.
-  if (was_lost(ring->writers)) {
+  if (muster_group_was_lost(ring->writers)) {
     (void)muster_group_leave(ring->writers);
     become_idle(ring);
     return EINVAL;
@@ -376,7 +367,7 @@ int muster_ring_stop_reading(muster_ring *ring) {
   if (ring->role != RING_READS) return EINVAL;
   if (ring->read_only) return become_idle(ring), 0;
   // The place, and the position in it, may be another's by now.
-  if (was_lost(ring->readers)) {
+  if (muster_group_was_lost(ring->readers)) {
     (void)muster_group_leave(ring->readers);
     become_idle(ring);
     return EINVAL;
@@ -426,7 +417,7 @@ int muster_ring_close(muster_ring *ring) {
 int muster_ring_look(const muster_ring *ring, muster_ring_state *state) {
   *state = (muster_ring_state){.mode = (muster_ring_mode)ring->mode, .bytes = ring->bytes, .largest = ring_largest(ring)};
   if (muster_fork_inherited(&ring->guard)) return EPERM;
-  state->writer = muster_ring_life(ring, &state->writer_pid);
+  state->writer = muster_group_holder(ring->writers, &ring->state->owner, &state->writer_pid);
   for (uint32_t k = 0; k < MUSTER_RING_READERS_MAX; k++)
     state->readers += muster_group_life(ring->readers, k) == MUSTER_MEMBER_ALIVE;
   uint64_t reserve = __atomic_load_n(&ring->state->reserve, __ATOMIC_ACQUIRE);

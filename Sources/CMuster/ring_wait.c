@@ -77,47 +77,6 @@ void muster_ring_recheck_by(muster_wait_set *set, muster_deadline recheck) {
   if (recheck < set->recheck) set->recheck = recheck;
 }
 
-// ---- The writer's life
-
-static uint32_t lock_word(const muster_ring *ring) {
-  uint32_t word = __atomic_load_n(muster_group_lock_word(ring->writers, 0), __ATOMIC_ACQUIRE);
-  return word & (FUTEX_TID_MASK | FUTEX_OWNER_DIED);
-}
-
-typedef struct life_seen {
-  uint32_t word, owner, thread;
-  int32_t pid;
-  muster_member_state life;
-} life_seen;
-
-// Whether all of it was of one moment. Nobody comes and goes often enough to make it otherwise each of some times.
-static int see_life(const muster_ring *ring, life_seen *seen) {
-  const group_place *place = ring->writers->places;
-  uint32_t incarnation = __atomic_load_n(&place->incarnation, __ATOMIC_ACQUIRE);
-  seen->word = lock_word(ring);
-  seen->life = muster_group_life(ring->writers, 0);
-  // In this order: who starts stores them in the other one.
-  seen->thread = __atomic_load_n(&place->thread, __ATOMIC_ACQUIRE);
-  seen->pid = __atomic_load_n(&place->pid, __ATOMIC_ACQUIRE);
-  seen->owner = __atomic_load_n(&ring->state->owner, __ATOMIC_ACQUIRE);
-  return lock_word(ring) == seen->word && __atomic_load_n(&place->incarnation, __ATOMIC_ACQUIRE) == incarnation;
-}
-
-int muster_ring_life(const muster_ring *ring, int32_t *pid) {
-  *pid = 0;
-  life_seen seen;
-  int turns = 16;
-  while (!see_life(ring, &seen))
-    if (!--turns) return 0;
-  if (seen.life == MUSTER_MEMBER_ALIVE) {
-    // Who has the lock and is not the thread that is noted is just starting: what is noted is of the one before.
-    if (seen.thread == muster_liveness_owner(seen.word)) *pid = seen.pid;
-    return 0;
-  }
-  *pid = (int32_t)seen.owner;
-  return seen.owner || seen.life == MUSTER_MEMBER_DEAD ? EOWNERDEAD : ENOENT;
-}
-
 // ---- Polls
 
 static void set_slice(muster_ring *ring, int64_t slice, muster_wait_set *set) {
@@ -151,7 +110,7 @@ static int poll_next(muster_ring *ring, int64_t slice, muster_wait_set *set) {
     }
     uint32_t roster = muster_group_roster(ring->writers);
     int32_t pid;
-    int life = muster_ring_life(ring, &pid);
+    int life = muster_group_holder(ring->writers, &ring->state->owner, &pid);
     // After the look at the writer: it may have committed last, then died.
     if (is_there_more(ring)) return found(ring);
     // Before the return at a death: the kernel has woken one sleeper, and it is in this poll that it wakes the others.
@@ -173,7 +132,7 @@ static int poll_writer(muster_ring *ring, int64_t slice, muster_wait_set *set) {
   for (int turn = 0; turn < TURNS; turn++) {
     uint32_t roster = muster_group_roster(ring->writers);
     int32_t pid;
-    int life = muster_ring_life(ring, &pid);
+    int life = muster_group_holder(ring->writers, &ring->state->owner, &pid);
     if (life != ENOENT && life != EOWNERDEAD) return life;
     if (ring->read_only) break;
     int status = muster_group_poll(ring->writers, roster, set);

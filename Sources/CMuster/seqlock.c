@@ -190,67 +190,14 @@ int muster_seqlock_open(const char *name, const muster_seqlock_options *options,
 
 // ---- The claim
 
-// The lock word of the claim, but for the mark that somebody sleeps at it, which comes and goes without a change of who
-// has it.
-static uint32_t claim_word(const muster_seqlock *seqlock) {
-  uint32_t word = __atomic_load_n(muster_group_lock_word(seqlock->group, 0), __ATOMIC_ACQUIRE);
-  return word & (FUTEX_TID_MASK | FUTEX_OWNER_DIED);
-}
-
-// What is read of the claim at one moment.
-typedef struct claim_seen {
-  uint32_t word, owner, thread, state;
-  int32_t pid;
-  muster_member_state life;
-} claim_seen;
-
-// Whether it was all of one moment. Nobody comes and goes often enough to make it otherwise each of some times.
-static int see_claim(const muster_seqlock *seqlock, claim_seen *seen) {
-  const group_place *place = seqlock->group->places;
-  uint32_t incarnation = __atomic_load_n(&place->incarnation, __ATOMIC_ACQUIRE);
-  seen->word = claim_word(seqlock);
-  seen->life = muster_group_life(seqlock->group, 0);
-  seen->state = __atomic_load_n(&place->state, __ATOMIC_ACQUIRE);
-  // In this order: a claimant stores them in the other one.
-  seen->thread = __atomic_load_n(&place->thread, __ATOMIC_ACQUIRE);
-  seen->pid = __atomic_load_n(&place->pid, __ATOMIC_ACQUIRE);
-  seen->owner = __atomic_load_n(&seqlock->state->owner, __ATOMIC_ACQUIRE);
-  return claim_word(seqlock) == seen->word &&
-         __atomic_load_n(&place->incarnation, __ATOMIC_ACQUIRE) == incarnation;
-}
-
 int muster_seqlock_life(const muster_seqlock *seqlock, int32_t *pid) {
   *pid = 0;
   if (muster_fork_inherited(&seqlock->guard)) return EPERM;
-  claim_seen seen;
-  int turns = 16;
-  while (!see_claim(seqlock, &seen))
-    if (!--turns) return 0;
-  switch (seen.life) {
-    case MUSTER_MEMBER_ALIVE:
-      // Who has the lock and is not the thread that is noted is just claiming: what is noted is of the one before.
-      if (seen.thread == muster_liveness_owner(seen.word)) *pid = seen.pid;
-      return 0;
-    case MUSTER_MEMBER_DEAD:
-      // One who died before he had sat down in the place of one who left is known by nothing.
-      if (!muster_liveness_died(seen.word)) *pid = seen.owner ? (int32_t)seen.owner : seen.pid;
-      else if (seen.state == PLACE_JOINED) *pid = seen.pid;
-      return EOWNERDEAD;
-    default:
-      *pid = (int32_t)seen.owner;
-      return seen.owner ? EOWNERDEAD : ENOENT;
-  }
+  return muster_group_holder(seqlock->group, &seqlock->state->owner, pid);
 }
 
 int muster_seqlock_writer_pid(const muster_seqlock *seqlock, int32_t *pid) {
   return muster_seqlock_life(seqlock, pid);
-}
-
-// Whether the thread that claimed by this handle has ended. Told by the lock word alone, which libc and the kernel
-// vouch for.
-static int claim_was_lost(const muster_seqlock *seqlock) {
-  uint32_t word = claim_word(seqlock);
-  return muster_liveness_died(word) || muster_liveness_owner(word) != seqlock->thread;
 }
 
 // Forgets a claim whose thread has ended: its lock is on no list any more, and the group's handle can join anew.
@@ -278,7 +225,7 @@ int muster_seqlock_claim(muster_seqlock *seqlock, muster_seqlock_claimant *found
   if (muster_fork_inherited(&seqlock->guard)) return EPERM;
   if (seqlock->read_only) return EACCES;
   int status = 0;
-  if (seqlock->claimed) status = claim_was_lost(seqlock) ? forget_lost_claim(seqlock) : EALREADY;
+  if (seqlock->claimed) status = muster_group_was_lost(seqlock->group) ? forget_lost_claim(seqlock) : EALREADY;
   if (status) return status;
   muster_seqlock_writer *writer = &seqlock->writer;
   int saved = errno;
@@ -306,7 +253,6 @@ int muster_seqlock_claim(muster_seqlock *seqlock, muster_seqlock_claimant *found
   __atomic_store_n(&seqlock->state->waiting, 1u, __ATOMIC_SEQ_CST);
   writer->token = seqlock->guard.token;
   seqlock->claimed = 1;
-  seqlock->thread = this_thread();
   return 0;
 }
 
@@ -314,11 +260,11 @@ int muster_seqlock_release(muster_seqlock *seqlock) {
   if (muster_fork_inherited(&seqlock->guard)) return EPERM;
   if (!seqlock->claimed) return EINVAL;
   // Before anything else: `owner` may be a successor's by now.
-  if (claim_was_lost(seqlock)) {
+  if (muster_group_was_lost(seqlock->group)) {
     int status = forget_lost_claim(seqlock);
     return status ? status : EINVAL;
   }
-  if (this_thread() != seqlock->thread) return EBUSY;
+  if (this_thread() != seqlock->group->thread) return EBUSY;
   seqlock->writer.token = NOT_CLAIMED;
   seqlock->claimed = 0;
   // Before the place is left: after that another may have stored its own.

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../Sources/CMuster/internal/ring_layout.h"
 #include "ring_support.h"
 #include "support.h"
 #include "test.h"
@@ -219,6 +220,24 @@ static void second_writer_is_refused(void) {
   ring_test_end(&at.ring);
 }
 
+// A writer that dies before it is noted, after one that had died before: it is the last one that is told.
+static void dead_before_it_was_noted(void) {
+  scene at = make_scene(MUSTER_RING_LOSSLESS), writing = at;
+  writing.records = 1;
+  pid_t writer = test_fork(write_on, &writing);
+  while (!__atomic_load_n(at.gate, __ATOMIC_ACQUIRE)) test_pause(20000);
+  kill_process(writer);
+  ring_state *state = (ring_state *)(void *)((unsigned char *)at.ring.memory + ring_state_offset());
+  __atomic_store_n(&state->owner, 1u, __ATOMIC_RELEASE);
+  muster_ring *ring = ring_test_attach(&at.ring);
+  muster_ring_state seen;
+  CHECK_STATUS(muster_ring_look(ring, &seen), 0);
+  CHECK_STATUS(seen.writer, EOWNERDEAD);
+  CHECK_EQUAL(seen.writer_pid, writer);
+  CHECK_STATUS(muster_ring_close(ring), 0);
+  ring_test_end(&at.ring);
+}
+
 typedef struct pair {
   muster_ring *writer, *reader;
 } pair;
@@ -303,4 +322,5 @@ TEST_SUITE(ring_death, {"lossless_writers_killed", lossless_writers_killed, 120}
            {"latest_writers_killed", latest_writers_killed, 120}, {"readers_killed", readers_killed, 60},
            {"stopped_reader_holds_the_writer", stopped_reader_holds_the_writer, 0}, {"sleepers", sleepers, 0},
            {"second_writer_is_refused", second_writer_is_refused, 0}, {"forked_child", forked_child, 0},
+           {"dead_before_it_was_noted", dead_before_it_was_noted, 0},
            {"without_membarrier", without_membarrier, 60}, {"threads_that_end", threads_that_end, 0});

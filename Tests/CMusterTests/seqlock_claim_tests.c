@@ -121,7 +121,7 @@ static void release_of_a_lost_claim(void) {
   lose_claim(on->look);
   pid_t successor = test_fork(hold_claim, on);
   gate_wait(&on->gate, 1);
-  on->look->thread = (uint32_t)gettid();
+  on->look->group->thread = (uint32_t)gettid();
   CHECK_STATUS(muster_seqlock_release(on->look), EINVAL);
   CHECK_EQUAL(on->look->state->owner, successor);
   int32_t pid;

@@ -24,6 +24,10 @@ struct muster_group {
 // What a place is now.
 muster_member_state muster_group_life(const muster_group *group, uint32_t index);
 
+// Of a group of one place whose member notes its pid in `owner` when it has joined, and 0 there before it leaves: 0 and the
+// pid of who is there (0: just joining); EOWNERDEAD and who died; ENOENT.
+int muster_group_holder(const muster_group *group, const uint32_t *owner, int32_t *pid);
+
 // Joins in the first place that `accept` takes, asked again once the place's lock is held, when nobody else can change what
 // the place is. EOVERFLOW: it took none. `seated` is called with the lock held, before the place counts as joined.
 typedef struct group_seating {
@@ -69,6 +73,15 @@ void muster_group_watch_alone(muster_wait_set *set);
 
 static inline uint32_t *muster_group_lock_word(const muster_group *group, uint32_t index) {
   return (uint32_t *)(void *)(group->places[index].lock.space + group->word_at);
+}
+
+// Whether the thread that joined by this handle has ended, or none has joined: the kernel has then marked the lock, and
+// somebody may have taken it since. Told by the lock word alone, which libc and the kernel vouch for: a lock that is taken
+// for let go of and unmapped corrupts its thread's list.
+static inline int muster_group_was_lost(const muster_group *group) {
+  if (group->member == GROUP_NOBODY) return 1;
+  uint32_t word = __atomic_load_n(muster_group_lock_word(group, group->member), __ATOMIC_ACQUIRE);
+  return muster_liveness_died(word) || muster_liveness_owner(word) != group->thread;
 }
 
 // Counts the end of that incarnation of the place, once: whether this call did. The caller read the number before he saw the

@@ -77,9 +77,6 @@ int muster_ring_is_there(const muster_ring *ring, uint64_t position) MUSTER_NONB
 
 // ---- ring_wait.c
 
-// The writer as its place tells: 0 and its pid; EOWNERDEAD and who died; ENOENT.
-int muster_ring_life(const muster_ring *ring, int32_t *pid);
-
 // How soon one that nobody can wake looks again, at first and at last.
 enum { RING_FIRST_SLICE = 1000000, RING_SLICE = 8000000 };
 

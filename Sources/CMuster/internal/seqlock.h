@@ -18,7 +18,6 @@ struct muster_seqlock {
   fork_guard guard;
   int read_only;          // nothing is ever stored in the shared memory
   int claimed;
-  uint32_t thread;        // claimed: the thread that holds the claim
 };
 
 // The writer as the claim's place tells it: 0 and its pid; EOWNERDEAD and who died; ENOENT; EPERM, EBADMSG.
