@@ -47,8 +47,8 @@
 //
 // One writer at a time, by a liveness lock: a second one gets EBUSY, a successor finds the last record that was committed
 // and goes on. Writing and reading belong to the thread that started it (group.h): when that thread ends, so does the
-// right to write, and in a lossless ring the writer's wait for this reader. By one handle one thread at a time writes or
-// reads, asks or closes.
+// right to write, and in a lossless ring the writer's wait for this reader; what the handle is used for before it
+// starts anew may disturb others. By one handle one thread at a time writes or reads, asks or closes.
 //
 // Limits: 4 KiB to 1 GiB, a power of two; 64 readers (read-only ones do not count); records up to a quarter of the ring.
 // Who may write to the memory can make readers fail (EBADMSG), not crash. After a power failure a file may hold records
@@ -85,7 +85,8 @@ typedef enum MUSTER_OPEN_ENUM muster_ring_mode {
 
 // Where a reader begins.
 typedef enum MUSTER_OPEN_ENUM muster_ring_from {
-  MUSTER_RING_OLDEST = 0,  // the oldest record that can still be had, by the marks: up to a 64th of the ring is passed over
+  MUSTER_RING_OLDEST = 0,  // the first mark that is still there: up to a 64th of the ring, or the rest of a batch, is
+                           // passed over, and what the writer has reserved counts as gone (docs/ring.md)
   MUSTER_RING_NEWEST = 1,  // behind the last record that was committed: what comes next
   MUSTER_RING_AT = 2,      // at a place that was remembered
 } muster_ring_from;
@@ -187,8 +188,8 @@ int muster_ring_stop_writing(muster_ring *MUSTER_NONNULL ring);
 
 // Becomes a reader, on the calling thread. `place` is where to begin for MUSTER_RING_AT, else it is not looked at.
 // Returns 0, EALREADY, EPROTO, EACCES (a read-only handle of a lossless ring), EPERM, ENOLCK, ENOMEM, EBADMSG, EINVAL
-// (`from`; or `place` is no place between two records of this ring), EOVERFLOW (64 readers are there), EAGAIN (latest:
-// the writer overtook each attempt), or
+// (`from`; or `place` is no place between two records of this ring), EOVERFLOW (64 readers are there), EAGAIN (the writer
+// was ahead of each of many attempts), or
 //   ESTALE   `place` has been overwritten. It reads then, from the oldest on, and the first record's `lost` counts from
 //            `place`.
 int muster_ring_start_reading(muster_ring *MUSTER_NONNULL ring, muster_ring_from from,
@@ -242,7 +243,7 @@ int muster_ring_still_valid(const muster_ring *MUSTER_NONNULL ring,
 int muster_ring_read(muster_ring *MUSTER_NONNULL ring, void *MUSTER_NONNULL buffer, uint32_t capacity,
                      muster_ring_record *MUSTER_NONNULL record) MUSTER_NONBLOCKING MUSTER_MUST_CHECK;
 
-// Waits until there is a next record: spins, yields, sleeps. Returns 0, ETIMEDOUT, EPERM, EBADMSG, or EOWNERDEAD: the
+// Waits until there is a next record: spins, then sleeps. Returns 0, ETIMEDOUT, EPERM, EBADMSG, or EOWNERDEAD: the
 // writer died, and all that it committed has been read. Without any writer yet, or after one that stopped, it waits for
 // the next one. After EOWNERDEAD muster_ring_wait_writer waits for the successor.
 int muster_ring_wait(muster_ring *MUSTER_NONNULL ring, muster_deadline deadline) MUSTER_MUST_CHECK;
