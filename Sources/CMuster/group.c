@@ -272,8 +272,7 @@ static int may_join(const muster_group *group) {
   return group->member != GROUP_NOBODY ? EALREADY : muster_group_compatible(group, NULL);
 }
 
-// Whether somebody holds the lock of a place that is not his: to free it, or to look whether he may join in it.
-static int is_passing(const muster_group *group, uint32_t index) {
+int muster_group_is_passing(const muster_group *group, uint32_t index) {
   group_place *place = &group->places[index];
   uint32_t owner = muster_liveness_owner(__atomic_load_n(muster_group_lock_word(group, index), __ATOMIC_ACQUIRE));
   return owner && owner != __atomic_load_n(&place->thread, __ATOMIC_ACQUIRE);
@@ -285,7 +284,7 @@ static int join_once(muster_group *group, const group_seating *seating, const ne
   for (int spare_dead = 1; spare_dead >= 0; spare_dead--) {
     for (uint32_t k = 0; k < group->capacity; k++) {
       group_place *place = &group->places[k];
-      passing |= is_passing(group, k);
+      passing |= muster_group_is_passing(group, k);
       muster_member_state state = muster_group_life(group, k);
       if (state == MUSTER_MEMBER_ALIVE || (spare_dead && state != MUSTER_MEMBER_FREE)) continue;
       if (!seating->accept(k, state, seating->context)) continue;

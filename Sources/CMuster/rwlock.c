@@ -177,7 +177,7 @@ int muster_rwlock_holders(const muster_rwlock *rwlock, muster_lock_holder *write
   writer->condition = condition(gate_state(gate), writer->state);
   *readers = (muster_member_set){{0}};
   for (uint32_t k = 0; k < rwlock->capacity; k++)
-    if (slot_state(rwlock, k) == SLOT_READS && muster_group_life(rwlock->group, k) == MUSTER_MEMBER_ALIVE)
+    if (muster_rwlock_reads(rwlock, k))
       readers->bits[k / 64] |= UINT64_C(1) << k % 64;
   return 0;
 }
@@ -189,7 +189,7 @@ int muster_rwlock_reader(const muster_rwlock *rwlock, uint32_t index, muster_loc
   *reader = (muster_lock_holder){.state = MUSTER_LOCK_FREE};
   int reads = slot_state(rwlock, index) == SLOT_READS;
   if (member.state == MUSTER_MEMBER_DEAD) reader->state = MUSTER_LOCK_DEAD, reader->died = member.pid;
-  else if (member.state == MUSTER_MEMBER_ALIVE && reads) reader->state = MUSTER_LOCK_HELD;
+  else if (muster_rwlock_reads(rwlock, index)) reader->state = MUSTER_LOCK_HELD;
   else return 0;
   reader->pid = member.pid;
   reader->thread = member.thread;

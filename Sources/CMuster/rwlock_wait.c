@@ -117,19 +117,36 @@ static group_watch watch_gate(muster_rwlock *rwlock, uint32_t gate, uint32_t ros
                        .context = rwlock};
 }
 
-// Waits no longer: 0 when it was let in just before, else `status`. The gate may stay closed, with others who rely on this one.
+// Sleeps at the gate no more, though others rely on this one's watch: they look for themselves. Also where the gate is open, since who
+// opened it may die before he wakes them, with nobody left who would notice.
+static void leave_watch(muster_rwlock *rwlock) {
+  if (!rwlock->on_duty) return;
+  rwlock->on_duty = 0;
+  group_watch watch = watch_gate(rwlock, rwlock_gate(rwlock), 0);
+  if (watch.tag == rwlock->watched) muster_group_end_watch(rwlock->group, &watch);
+  else muster_futex_wake_all(rwlock->gate);
+}
+
+// Waits no longer: 0 when it was let in just before, else `status`.
 static int stop_waiting(muster_rwlock *rwlock, int status) {
   uint32_t waits = SLOT_WAITS;
-  if (!__atomic_compare_exchange_n(&rwlock->slot->state, &waits, SLOT_EMPTY, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-    return waits == SLOT_READS ? now_reads(rwlock) : EBADMSG;
-  rwlock->hold = HOLDS_NOTHING;
-  group_watch watch = watch_gate(rwlock, rwlock_gate(rwlock), 0);
-  muster_group_end_watch(rwlock->group, &watch);
+  if (__atomic_compare_exchange_n(&rwlock->slot->state, &waits, SLOT_EMPTY, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+    rwlock->hold = HOLDS_NOTHING;
+  } else if (waits == SLOT_READS) {
+    status = now_reads(rwlock);
+  } else {
+    rwlock->hold = HOLDS_NOTHING;
+    leave_slot(rwlock, SLOT_EMPTY);
+    status = EBADMSG;
+  }
+  leave_watch(rwlock);
   return status;
 }
 
-// The gate is closed and nobody has the mutex: puts in order what is left of a dead writer. EAGAIN: look again. EOWNERDEAD.
-static int tend(muster_rwlock *rwlock) {
+// At this gate, closed, nobody had the mutex: puts in order what is left of a dead writer. EAGAIN: look again. EOWNERDEAD.
+static int tend(muster_rwlock *rwlock, uint32_t gate) {
+  // Nothing to put in order: without the mutex, so that all who are told this don't take each other for one who repairs.
+  if (gate_state(gate) == GATE_BROKEN) return rwlock_gate(rwlock) == gate ? EOWNERDEAD : EAGAIN;
   int status = lock_try(&rwlock->view);
   if (status == EBUSY) return EAGAIN;
   if (status && status != EOWNERDEAD) return status;
@@ -137,8 +154,10 @@ static int tend(muster_rwlock *rwlock) {
   uint32_t state = gate_state(rwlock_gate(rwlock));
   if (state == GATE_DRAINING) muster_rwlock_open_gate(rwlock);
   status = lock_release(&rwlock->view);
-  if (status) return status;
-  return state == GATE_BROKEN ? EOWNERDEAD : EAGAIN;
+  if (status || state != GATE_BROKEN) return status ? status : EAGAIN;
+  // Those who took us for one who repairs.
+  muster_futex_wake_all(rwlock->gate);
+  return EOWNERDEAD;
 }
 
 // EAGAIN with the words to sleep at, or what the wait came to.
@@ -147,15 +166,17 @@ static int poll_gate(muster_rwlock *rwlock, muster_wait_set *set) {
     muster_group_note_ends(rwlock->group);
     uint32_t roster = muster_group_roster(rwlock->group), gate = rwlock_gate(rwlock), state = gate_state(gate);
     int status = enter_from_waiting(rwlock);
-    if (status != EBUSY) return status;
+    if (!status) return leave_watch(rwlock), 0;
+    if (status != EBUSY) return stop_waiting(rwlock, status);
     if (state == GATE_OPEN) continue;
     if (state == GATE_POISONED) return stop_waiting(rwlock, ENOTRECOVERABLE);
     if (state > GATE_POISONED) return stop_waiting(rwlock, EBADMSG);
     group_watch watch = watch_gate(rwlock, gate, roster);
     group_duty duty = muster_group_duty(rwlock->group, &watch, 1);
+    if (duty.role != DUTY_NONE) rwlock->on_duty = 1, rwlock->watched = watch.tag;
     // Once more, by one who has his duty now.
     if (!mutex_owner(rwlock)) {
-      status = tend(rwlock);
+      status = tend(rwlock, gate);
       if (status == EAGAIN) continue;
       return stop_waiting(rwlock, status);
     }
@@ -249,14 +270,14 @@ static int watch_member(const muster_rwlock *rwlock, uint32_t index, muster_wait
   return 1;
 }
 
-static int reads(const muster_rwlock *rwlock, uint32_t index) {
+int muster_rwlock_reads(const muster_rwlock *rwlock, uint32_t index) {
   return __atomic_load_n(&rwlock->slots[index].state, __ATOMIC_SEQ_CST) == SLOT_READS &&
-         muster_group_life(rwlock->group, index) == MUSTER_MEMBER_ALIVE;
+         muster_group_life(rwlock->group, index) == MUSTER_MEMBER_ALIVE && !muster_group_is_passing(rwlock->group, index);
 }
 
 static int nobody_reads(muster_rwlock *rwlock) {
   for (uint32_t k = 0; k < rwlock->capacity; k++)
-    if (reads(rwlock, k)) return 0;
+    if (muster_rwlock_reads(rwlock, k)) return 0;
   return 1;
 }
 
@@ -276,7 +297,7 @@ static int poll_drain(muster_rwlock *rwlock, muster_wait_set *set) {
     set->recheck = muster_deadline_after(muster_recheck);
     int again = 0;
     for (uint32_t k = 0; k < rwlock->capacity && set->count < 2 * MEMBERS_AT_A_TIME && !again; k++) {
-      if (!reads(rwlock, k)) continue;
+      if (!muster_rwlock_reads(rwlock, k)) continue;
       muster_wait_set_add(set, &rwlock->slots[k].state, SLOT_READS);
       again = !watch_member(rwlock, k, set);
     }
@@ -292,8 +313,9 @@ static int poll_drain(muster_rwlock *rwlock, muster_wait_set *set) {
 static int give_up_writing(muster_rwlock *rwlock, int status) {
   rwlock->hold = HOLDS_NOTHING;
   if (gate_state(rwlock_gate(rwlock)) == GATE_DRAINING) muster_rwlock_open_gate(rwlock);
-  else muster_futex_wake_all(rwlock->gate);
   int released = lock_release(&rwlock->view);
+  // Readers at a broken gate wait while somebody has the mutex.
+  if (gate_state(rwlock_gate(rwlock)) == GATE_BROKEN) muster_futex_wake_all(rwlock->gate);
   return released ? released : status;
 }
 

@@ -357,6 +357,27 @@ static void hostile_bytes(void) {
   }
 }
 
+// What is written into a slot while its member waits ends the wait with an error, and the handle can be closed.
+static void hostile_slot(void) {
+  scene *at = rwlock_scene(2);
+  for (uint32_t state = 3; state < 6; state++) {
+    muster_rwlock *writer = rwlock_of(at), *reader = rwlock_of(at);
+    rwlock_slot *slots = (rwlock_slot *)(void *)(at->memory + muster_rwlock_size(2) - 2 * sizeof(rwlock_slot));
+    muster_wait_set set;
+    CHECK_STATUS(muster_rwlock_try_write(writer), 0);
+    CHECK_STATUS(muster_rwlock_poll_read(reader, &set), EAGAIN);
+    CHECK_EQUAL(slots[1].state, SLOT_WAITS);
+    __atomic_store_n(&slots[1].state, state, __ATOMIC_SEQ_CST);
+    if (state == 3) CHECK_STATUS(muster_rwlock_unlock(reader), EBADMSG);
+    CHECK_STATUS(muster_rwlock_unlock(writer), 0);
+    if (state > 3) CHECK_STATUS(muster_rwlock_poll_read(reader, &set), EBADMSG);
+    CHECK_STATUS(muster_rwlock_try_read(reader), 0);
+    CHECK_STATUS(muster_rwlock_unlock(reader), 0);
+    CHECK_STATUS(muster_rwlock_close(reader), 0);
+    CHECK_STATUS(muster_rwlock_close(writer), 0);
+  }
+}
+
 TEST_SUITE(lock_rwlock, {"reads_and_writes", reads_and_writes, 0}, {"what_is_refused", what_is_refused, 0},
            {"belongs_to_its_thread", belongs_to_its_thread, 0},
            {"dead_readers_are_counted_out", dead_readers_are_counted_out, 60},
@@ -364,4 +385,4 @@ TEST_SUITE(lock_rwlock, {"reads_and_writes", reads_and_writes, 0}, {"what_is_ref
            {"readers_wait_for_a_repair", readers_wait_for_a_repair, 0},
            {"dead_waiting_writers_leave_nothing", dead_waiting_writers_leave_nothing, 60},
            {"neither_side_starves", neither_side_starves, 0}, {"polls_and_gives_up", polls_and_gives_up, 0},
-           {"by_name", by_name, 0}, {"hostile_bytes", hostile_bytes, 120});
+           {"by_name", by_name, 0}, {"hostile_slot", hostile_slot, 0}, {"hostile_bytes", hostile_bytes, 120});

@@ -16,20 +16,20 @@ enum { RECHECKS = 0 };
 enum { RECHECKS = 1 };
 #endif
 
-enum { PLACES = 6, SLEEPERS = 2 };
+enum { PLACES = 8, SLEEPERS = 2, MANY_SLEEPERS = 5 };
 
 // What the locks guard: two words that are equal whenever nobody is at them. And what the processes tell each other.
 typedef struct notes {
   uint64_t first, second;
-  uint32_t held, ready;
-  int32_t pids[SLEEPERS], slept[SLEEPERS];
+  uint32_t held, ready, sleepers;
+  int32_t pids[MANY_SLEEPERS], slept[MANY_SLEEPERS];
 } notes;
 
 static notes *note(void) { return (notes *)(void *)(sweep->arena + SWEEP_ARENA / 2); }
 
 static muster_mutex *mine, *ours;
 static muster_rwlock *my_lock, *our_lock;
-static pid_t sleepers[SLEEPERS], partner;
+static pid_t sleepers[MANY_SLEEPERS], partner;
 
 static muster_mutex *attach(void) {
   muster_mutex *mutex;
@@ -163,7 +163,7 @@ static void await_holder(void) {
 
 static void await_sleepers(void) {
   __atomic_store_n(&note()->held, 1, __ATOMIC_RELEASE);
-  for (uint32_t k = 0; k < SLEEPERS; k++) {
+  for (uint32_t k = 0; k < note()->sleepers; k++) {
     while (__atomic_load_n(&note()->ready, __ATOMIC_ACQUIRE) <= k) sweep_pause(50000);
     sweep_settle(note()->pids[k]);
   }
@@ -181,13 +181,14 @@ static int late_sleeper(int number) {
   return waits_for_it(number);
 }
 
-static void start_sleepers(int (*body)(int number)) {
-  for (int k = 0; k < SLEEPERS; k++) note()->pids[k] = sleepers[k] = sweep_peer(body, k);
+static void start_sleepers(int (*body)(int number), int count) {
+  note()->sleepers = (uint32_t)count;
+  for (int k = 0; k < count; k++) note()->pids[k] = sleepers[k] = sweep_peer(body, k);
 }
 
 static void sleepers_setup(void) {
   lay();
-  start_sleepers(late_sleeper);
+  start_sleepers(late_sleeper, SLEEPERS);
 }
 
 static void sleepers_prepare(void) {
@@ -483,6 +484,26 @@ static void rw_check(void) {
   check_lock();
 }
 
+// Two places, of which a dead reader had the one: who joins there is no reader, whether he goes on or not.
+static int dies_reading(int number) {
+  (void)number;
+  SWEEP_STATUS(muster_rwlock_try_read(attach_lock()), 0);
+  raise(SIGKILL);
+  return 1;
+}
+
+static void dead_reader_setup(void) {
+  SWEEP_STATUS(muster_rwlock_init(sweep->arena, SWEEP_ARENA / 2, 2), 0);
+  our_lock = attach_lock();
+  sweep_reap_killed(sweep_peer(dies_reading, 0));
+}
+
+static void write_meanwhile(void) {
+  SWEEP_STATUS(muster_rwlock_try_write(our_lock), 0);
+  change();
+  SWEEP_STATUS(muster_rwlock_unlock(our_lock), 0);
+}
+
 // A writer's death at each instruction of unlocking a whole change: whole, or told.
 static void rw_unlock_check(void) {
   if (sweep->injection == SWEEP_CRASH) {
@@ -514,12 +535,12 @@ static int writes_late(int number) { return sleeps_at_lock(number, 1); }
 
 static void readers_sleep_setup(void) {
   lock_setup();
-  start_sleepers(reads_late);
+  start_sleepers(reads_late, sweep->variant ? MANY_SLEEPERS : SLEEPERS);
 }
 
 static void writers_sleep_setup(void) {
   lock_setup();
-  start_sleepers(writes_late);
+  start_sleepers(writes_late, SLEEPERS);
 }
 
 static void write_among_sleepers(void) {
@@ -535,7 +556,7 @@ static void read_among_sleepers(void) {
 static void rw_sleepers_check(void) {
   if (sweep->returned) SWEEP_STATUS(sweep->result, 0);
   if (sweep->injection == SWEEP_STALL) sweep_finish();
-  for (int k = 0; k < SLEEPERS; k++) SWEEP_STATUS(sweep_reap(sleepers[k]), 0);
+  for (uint32_t k = 0; k < note()->sleepers; k++) SWEEP_STATUS(sweep_reap(sleepers[k]), 0);
   check_lock();
 }
 
@@ -651,6 +672,8 @@ SWEEP_SUITE(
      .meanwhile = open_meanwhile, .finish = finish, .check = renew_check},
     {.name = "lock.rwlock-attach", .minimum = 200, .setup = lock_setup, .operate = attach_operate,
      .meanwhile = rw_meanwhile, .finish = rw_finish, .check = rw_check},
+    {.name = "lock.rwlock-attach-after-a-dead-reader", .minimum = 200, .setup = dead_reader_setup,
+     .operate = attach_operate, .meanwhile = write_meanwhile, .finish = rw_finish, .check = rw_check},
     {.name = "lock.rwlock-close", .minimum = 40, .setup = lock_setup, .prepare = rw_prepare, .operate = rw_close_operate,
      .meanwhile = rw_meanwhile, .check = rw_check},
     {.name = "lock.rwlock-read", .minimum = 15, .setup = lock_setup, .prepare = rw_prepare, .operate = read_operate,
@@ -669,6 +692,9 @@ SWEEP_SUITE(
     {.name = "lock.rwlock-write-unlock-to-readers", .minimum = 40, .setup = readers_sleep_setup,
      .prepare = write_among_sleepers, .operate = rw_unlock_operate, .meanwhile = look, .finish = rw_finish,
      .check = rw_sleepers_check},
+    {.name = "lock.rwlock-write-unlock-to-many-readers", .minimum = 40, .setup = readers_sleep_setup,
+     .prepare = write_among_sleepers, .operate = rw_unlock_operate, .meanwhile = look, .finish = rw_finish,
+     .check = rw_sleepers_check, .variant = 1},
     {.name = "lock.rwlock-try-write-refused", .minimum = 100, .setup = rw_wait_setup, .prepare = rw_prepare,
      .operate = timeout_operate, .meanwhile = look, .finish = rw_finish, .check = rw_wait_check, .variant = READER},
     {.name = "lock.rwlock-try-read-refused", .minimum = 60, .setup = rw_wait_setup, .prepare = rw_prepare,

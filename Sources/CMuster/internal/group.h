@@ -28,6 +28,9 @@ muster_member_state muster_group_life(const muster_group *group, uint32_t index)
 // pid of who is there (0: just joining); EOWNERDEAD and who died; ENOENT.
 int muster_group_holder(const muster_group *group, const uint32_t *owner, int32_t *pid);
 
+// Whether somebody holds the lock of a place that is not his: to free it, or to look whether he may join in it.
+int muster_group_is_passing(const muster_group *group, uint32_t index);
+
 // Joins in the first place that `accept` takes, asked again once the place's lock is held, when nobody else can change what
 // the place is. EOVERFLOW: it took none. `seated` is called with the lock held, before the place counts as joined.
 typedef struct group_seating {

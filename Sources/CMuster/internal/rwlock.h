@@ -16,6 +16,8 @@ struct muster_rwlock {
   uint32_t thread;    // of this member
   rwlock_hold hold;
   int32_t spins;
+  int on_duty;        // others rely on this one's watch at the gate,
+  uint32_t watched;   // when its number was this
   uint32_t member;
   uint32_t capacity;
   rwlock_shared *shared;
@@ -34,6 +36,9 @@ static inline int rwlock_mine(const muster_rwlock *rwlock) {
 
 static inline uint32_t rwlock_gate(const muster_rwlock *rwlock) { return __atomic_load_n(rwlock->gate, __ATOMIC_SEQ_CST); }
 static inline uint32_t gate_state(uint32_t gate) { return gate & GATE_STATES; }
+
+// Whether the member in that place reads. What a dead one left there is not that of who is just joining in its place, who may be stopped.
+int muster_rwlock_reads(const muster_rwlock *rwlock, uint32_t index);
 
 // By who holds the writers' mutex: opens the gate and lets in all who wait.
 void muster_rwlock_open_gate(muster_rwlock *rwlock);
