@@ -130,6 +130,8 @@ static int unlock_word(lock_view *view, int wakes_all) {
   return 0;
 }
 
+static int release(lock_view *view, int poisons);
+
 int muster_lock_taken(lock_view *view, int status, int slept) {
   if (status == EBUSY || status == ETIMEDOUT) return status;
   if (status && status != EOWNERDEAD) return EBADMSG;
@@ -140,7 +142,8 @@ int muster_lock_taken(lock_view *view, int status, int slept) {
   // Others may sleep whom the same unlock did not wake.
   if (slept) flags = __atomic_fetch_or(&view->core->flags, LOCK_ASLEEP, __ATOMIC_SEQ_CST) | LOCK_ASLEEP;
   if (flags & (LOCK_ASLEEP | LOCK_POLLERS_ANY)) mark_waiters(view);
-  if (flags & LOCK_POISONED) return muster_lock_release_flagged(view), ENOTRECOVERABLE;
+  // Not used, so not poisoned by this: a reset may have come in between.
+  if (flags & LOCK_POISONED) return release(view, 0), ENOTRECOVERABLE;
   lock_note(view, &muster_liveness_thread, lock_clock(&muster_liveness_thread));
   return flags & LOCK_UNREPAIRED ? EOWNERDEAD : 0;
 }
@@ -157,14 +160,14 @@ void muster_lock_clear(lock_view *view) {
   __atomic_fetch_and(&view->core->flags, ~(uint32_t)LOCK_UNREPAIRED, __ATOMIC_SEQ_CST);
 }
 
-// With flags set: poisons what is unrepaired, and takes off what this unlock does about those asleep.
-int muster_lock_release_flagged(lock_view *view) {
+// With flags set: takes off what this unlock does about those asleep, and, for one who had it to use, poisons what is unrepaired.
+static int release(lock_view *view, int poisons) {
   uint32_t seen = flags_of(view), next;
   int wakes_all;
   do {
     next = seen;
     wakes_all = (seen & LOCK_POLLERS_ANY) || (seen & LOCK_ASLEEP) == LOCK_ASLEEP_ONE;
-    if (seen & LOCK_UNREPAIRED) next = (next & ~(uint32_t)LOCK_UNREPAIRED) | LOCK_POISONED, wakes_all = 1;
+    if (poisons && seen & LOCK_UNREPAIRED) next = (next & ~(uint32_t)LOCK_UNREPAIRED) | LOCK_POISONED, wakes_all = 1;
     if (next & LOCK_POLLERS_ANY) next -= LOCK_POLLERS_ONE;
     if (wakes_all) next &= ~(uint32_t)LOCK_ASLEEP;
     else if (next & LOCK_ASLEEP) next -= LOCK_ASLEEP_ONE;
@@ -172,6 +175,8 @@ int muster_lock_release_flagged(lock_view *view) {
   __atomic_store_n(&view->core->who, UINT64_C(0), __ATOMIC_RELAXED);
   return unlock_word(view, wakes_all);
 }
+
+int muster_lock_release_flagged(lock_view *view) { return release(view, 1); }
 
 // ---- Waiting for it
 

@@ -285,6 +285,22 @@ static void reset_check(void) {
   check_mutex();
 }
 
+// One that finds it poisoned while another takes the poison off: he gets it, or is refused, and takes nothing back.
+static int poisoned_operate(void) { return muster_mutex_lock(mine, MUSTER_DEADLINE_NEVER); }
+static void reset_meanwhile(void) { SWEEP_STATUS(muster_mutex_reset(ours), 0); }
+
+static void poisoned_check(void) {
+  if (sweep->returned) SWEEP_CHECK(sweep->result == ENOTRECOVERABLE || sweep->result == EOWNERDEAD);
+  if (sweep->injection == SWEEP_STALL) {
+    sweep_finish();
+    int status = muster_mutex_try(ours);
+    if (sweep->result == ENOTRECOVERABLE) SWEEP_STATUS(status, EOWNERDEAD);
+    if (status == EOWNERDEAD) SWEEP_STATUS(muster_mutex_unlock(ours), 0);
+  }
+  SWEEP_STATUS(muster_mutex_reset(ours), 0);
+  check_mutex();
+}
+
 // ---- Waiting: the operator sleeps beside another, until the holder unlocks or dies.
 
 static int holds_then(int dies) {
@@ -655,6 +671,8 @@ SWEEP_SUITE(
      .operate = unlock_operate, .meanwhile = ask_meanwhile, .finish = finish, .check = poison_check},
     {.name = "lock.mutex-reset", .minimum = 8, .setup = poisoned_setup, .prepare = prepare, .operate = reset_operate,
      .meanwhile = ask_meanwhile, .finish = finish, .check = reset_check},
+    {.name = "lock.mutex-lock-poisoned", .minimum = 40, .setup = poisoned_setup, .prepare = prepare,
+     .operate = poisoned_operate, .meanwhile = reset_meanwhile, .finish = finish, .check = poisoned_check},
     {.name = "lock.mutex-unlock", .minimum = 40, .setup = lay, .prepare = lock_prepare, .operate = unlock_operate,
      .meanwhile = try_meanwhile, .finish = finish, .check = taken_check},
     {.name = "lock.mutex-unlock-to-sleepers", .minimum = 40, .setup = sleepers_setup, .prepare = sleepers_prepare,
