@@ -75,7 +75,7 @@ static int view(const void *memory, size_t size, muster_checkpoint *made) {
   muster_crc32c_prepare(0);
   unsigned char *base = (unsigned char *)(uintptr_t)memory;
   made->state = (checkpoint_state *)(void *)(base + sizeof(checkpoint_head));
-  made->seats = (uint64_t *)(void *)(base + checkpoint_seats_offset(&made->shape));
+  made->seats = (checkpoint_seat *)(void *)(base + checkpoint_seats_offset(&made->shape));
   made->slots = base + checkpoint_slots_offset(&made->shape);
   made->stride = checkpoint_slot_size(&made->shape);
   made->count = checkpoint_slots(&made->shape);
@@ -126,9 +126,21 @@ static int is_in(const checkpoint_seen *seen, uint32_t count, uint32_t index) {
   return 0;
 }
 
+// The last epoch that is known to have begun, also where nothing was committed in it.
+static uint64_t last_began(const muster_checkpoint *checkpoint, uint64_t epoch) {
+  checkpoint_began began;
+  for (uint32_t k = 0; k < 2 * checkpoint->shape.writers; k++)
+    if (checkpoint_began_read(&checkpoint->seats[k / 2].began[k % 2], &began) && began.epoch <= CHECKPOINT_EPOCH_MAX &&
+        began.epoch > epoch)
+      epoch = began.epoch;
+  return epoch;
+}
+
 // Empties what is torn, so that the newest of the rest can be named, and then what no state leads to. A death in here leaves what
 // the next to renew does again: each step keeps all whole states, and the word that readers go by names one at any time,
 // or one that is torn, and then they look for the next as well.
+//
+// Older states than the last history + 1 stay, free to be written over: one of them may be the last that is on the disk.
 static int name_newest(const muster_checkpoint *checkpoint) {
   checkpoint_seen seen[CHECKPOINT_SLOTS];
   uint32_t count;
@@ -137,11 +149,13 @@ static int name_newest(const muster_checkpoint *checkpoint) {
     if (lost || muster_checkpoint_verify(checkpoint, seen)) empty(checkpoint, i);
   }
   uint64_t newest = checkpoint_newest(checkpoint), epoch = checkpoint_epoch_of(newest);
-  int status = muster_checkpoint_chain(checkpoint, 1, seen, &count);
+  int status = muster_checkpoint_chain_all(checkpoint, 1, seen, &count);
   if (status) count = 0;
   uint32_t slot = count ? seen->index : CHECKPOINT_NOWHERE;
   if (count && seen->fields.epoch > epoch) epoch = seen->fields.epoch;
-  __atomic_store_n(&checkpoint->state->newest, checkpoint_named(epoch, slot), __ATOMIC_RELEASE);
+  epoch = last_began(checkpoint, epoch);
+  newest = checkpoint_named(epoch, count ? seen->fields.sequence : 0, slot);
+  __atomic_store_n(&checkpoint->state->newest, newest, __ATOMIC_RELEASE);
   for (uint32_t i = 0; i < checkpoint->count; i++)
     if (!is_in(seen, count, i)) empty(checkpoint, i);
   return status == ENODATA ? 0 : status;
@@ -155,7 +169,7 @@ int muster_checkpoint_renew(void *memory, size_t size) {
                               muster_group_size(checkpoint.shape.writers));
   if (status) return status;
   for (uint32_t k = 0; k < checkpoint.shape.writers; k++)
-    __atomic_store_n(&checkpoint.seats[k], UINT64_C(0), __ATOMIC_RELAXED);
+    __atomic_store_n(&checkpoint.seats[k].epoch, UINT64_C(0), __ATOMIC_RELAXED);
   return name_newest(&checkpoint);
 }
 
@@ -260,10 +274,10 @@ int muster_checkpoint_writer_pid(const muster_checkpoint *checkpoint, int32_t *p
   uint64_t epoch = muster_checkpoint_epoch(checkpoint);
   for (uint32_t k = 0; epoch && k < checkpoint->shape.writers; k++) {
     muster_member member;
-    if (__atomic_load_n(&checkpoint->seats[k], __ATOMIC_ACQUIRE) != epoch) continue;
+    if (__atomic_load_n(&checkpoint->seats[k].epoch, __ATOMIC_ACQUIRE) != epoch) continue;
     if (muster_group_member(checkpoint->group, k, &member)) continue;
     // The seat once more: whoever joins in the place empties it first.
-    if (__atomic_load_n(&checkpoint->seats[k], __ATOMIC_ACQUIRE) != epoch) continue;
+    if (__atomic_load_n(&checkpoint->seats[k].epoch, __ATOMIC_ACQUIRE) != epoch) continue;
     if (member.state != MUSTER_MEMBER_ALIVE && member.state != MUSTER_MEMBER_DEAD) continue;
     *pid = member.pid;
     return member.state == MUSTER_MEMBER_DEAD ? EOWNERDEAD : 0;

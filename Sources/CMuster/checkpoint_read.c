@@ -26,7 +26,8 @@ MUSTER_NONBLOCKING static int still(const checkpoint_slot *slot, uint64_t stamp)
 }
 
 MUSTER_NONBLOCKING static int is_sealed(const muster_checkpoint *checkpoint, const checkpoint_slot *fields) {
-  return fields->length <= checkpoint->shape.capacity && checkpoint_seal(fields) == fields->seal;
+  if (fields->length > checkpoint->shape.capacity || fields->epoch > CHECKPOINT_EPOCH_MAX) return 0;
+  return checkpoint_seal(fields) == fields->seal;
 }
 
 MUSTER_NONBLOCKING static void tell(const checkpoint_slot *fields, muster_checkpoint_info *info) {
@@ -116,18 +117,30 @@ MUSTER_NONBLOCKING static void gather(const muster_checkpoint *checkpoint, const
   }
 }
 
-// Of what was found after a restart of the machine: an epoch of which no state is there began after the state that `newest`
-// names, so what older epochs have beyond that was fenced off.
+// An epoch began after that sequence: what older epochs have beyond it was fenced off.
+MUSTER_NONBLOCKING static void drop_older(checkpoint_seen *seen, uint32_t *count, uint64_t epoch, uint64_t base) {
+  uint32_t kept = 0;
+  for (uint32_t k = 0; k < *count; k++)
+    if (seen[k].fields.epoch >= epoch || seen[k].fields.sequence <= base) seen[kept++] = seen[k];
+  *count = kept;
+}
+
+// Of what was found after a restart of the machine, when of an epoch that fenced others there may be no state. What it began after
+// stands in its writer's seat; or, where that one died before he had written it, `newest` still names that state: but if a power cut left
+// the word and its slot from different moments, they don't go together, and tell nothing.
 MUSTER_NONBLOCKING static void drop_fenced(const muster_checkpoint *checkpoint, checkpoint_seen *seen,
                                            uint32_t *count) {
-  uint64_t newest = checkpoint_newest(checkpoint), last = UINT64_MAX;
-  for (uint32_t k = 0; k < *count; k++)
-    if (seen[k].index == checkpoint_slot_of(newest)) last = seen[k].fields.sequence;
-  uint32_t first = 0;
-  if (*count && seen->fields.epoch < checkpoint_epoch_of(newest))
-    while (first < *count && seen[first].fields.sequence > last) first++;
-  for (uint32_t k = first; k < *count; k++) seen[k - first] = seen[k];
-  *count -= first;
+  checkpoint_began began;
+  for (uint32_t k = 0; k < 2 * checkpoint->shape.writers; k++)
+    if (checkpoint_began_read(&checkpoint->seats[k / 2].began[k % 2], &began))
+      drop_older(seen, count, began.epoch, began.base);
+  uint64_t newest = checkpoint_newest(checkpoint);
+  for (uint32_t k = 0; k < *count; k++) {
+    uint64_t sequence = seen[k].fields.sequence;
+    if (seen[k].index != checkpoint_slot_of(newest) || !checkpoint_means(newest, sequence)) continue;
+    drop_older(seen, count, checkpoint_epoch_of(newest), sequence);
+    return;
+  }
 }
 
 // Keeps what the first leads to: of its epoch what came before it, of older ones what came before the epoch.
@@ -158,8 +171,8 @@ MUSTER_NONBLOCKING static int see_newest(const muster_checkpoint *checkpoint, ch
   return EAGAIN;
 }
 
-MUSTER_NONBLOCKING int muster_checkpoint_chain(const muster_checkpoint *checkpoint, int recover,
-                                               checkpoint_seen seen[CHECKPOINT_SLOTS], uint32_t *count) {
+MUSTER_NONBLOCKING int muster_checkpoint_chain_all(const muster_checkpoint *checkpoint, int recover,
+                                                   checkpoint_seen seen[CHECKPOINT_SLOTS], uint32_t *count) {
   checkpoint_seen first = {.sealed = 0};
   *count = 0;
   int status = recover ? 0 : see_newest(checkpoint, &first);
@@ -167,8 +180,14 @@ MUSTER_NONBLOCKING int muster_checkpoint_chain(const muster_checkpoint *checkpoi
   gather(checkpoint, first.sealed ? &first : NULL, seen, count);
   if (!first.sealed) drop_fenced(checkpoint, seen, count);
   follow(seen, count);
-  if (*count > checkpoint->shape.history + 1) *count = checkpoint->shape.history + 1;
   return *count || !recover ? 0 : ENODATA;
+}
+
+MUSTER_NONBLOCKING int muster_checkpoint_chain(const muster_checkpoint *checkpoint, int recover,
+                                               checkpoint_seen seen[CHECKPOINT_SLOTS], uint32_t *count) {
+  int status = muster_checkpoint_chain_all(checkpoint, recover, seen, count);
+  if (*count > checkpoint->shape.history + 1) *count = checkpoint->shape.history + 1;
+  return status;
 }
 
 // ---- Searching

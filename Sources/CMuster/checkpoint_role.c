@@ -15,7 +15,7 @@ static int accept_any(uint32_t index, muster_member_state was, void *context) {
 // With the place's lock held, before anybody takes who joins for the writer that had the place before.
 static void empty_seat(uint32_t index, void *context) {
   const muster_checkpoint *checkpoint = context;
-  __atomic_store_n(&checkpoint->seats[index], UINT64_C(0), __ATOMIC_RELEASE);
+  __atomic_store_n(&checkpoint->seats[index].epoch, UINT64_C(0), __ATOMIC_RELEASE);
 }
 
 static void restamp_empty(checkpoint_slot *slot, uint64_t stamp) {
@@ -39,7 +39,7 @@ static int begin_epoch(muster_checkpoint *checkpoint) {
   uint32_t slot = checkpoint_slot_of(newest);
   if (slot != CHECKPOINT_NOWHERE && slot >= checkpoint->count) return EBADMSG;
   if (checkpoint_epoch_of(newest) >= CHECKPOINT_EPOCH_MAX - 1) return EOVERFLOW;
-  uint64_t one = checkpoint_named(1, 0);
+  uint64_t one = checkpoint_named(1, 0, 0);
   newest = __atomic_fetch_add(&checkpoint->state->newest, one, __ATOMIC_ACQ_REL);
   slot = checkpoint_slot_of(newest);
   checkpoint->newest = newest + one;
@@ -59,11 +59,15 @@ static void empty_uncommitted(const muster_checkpoint *checkpoint, const checkpo
   }
 }
 
+static int in_a_file(const muster_checkpoint *checkpoint) {
+  return (checkpoint->shape.flags & MUSTER_CHECKPOINT_PAGES) != 0;
+}
+
 // Reads where to go on: at the newest whole state.
 static int find_place(muster_checkpoint *checkpoint) {
   checkpoint_seen kept[CHECKPOINT_SLOTS];
   uint32_t count, slots = checkpoint->count, named = checkpoint_slot_of(checkpoint->newest);
-  int status = muster_checkpoint_chain(checkpoint, 0, kept, &count);
+  int status = muster_checkpoint_chain_all(checkpoint, 0, kept, &count);
   if (status && status != ENODATA) return status == EAGAIN ? ESTALE : status;
   while (count && (status = muster_checkpoint_verify(checkpoint, kept)) == EBADMSG) {
     for (uint32_t k = 1; k < count; k++) kept[k - 1] = kept[k];
@@ -72,6 +76,7 @@ static int find_place(muster_checkpoint *checkpoint) {
   // Whoever took over after us has seen to what is left of the others.
   if (checkpoint_newest(checkpoint) != checkpoint->newest) return ESTALE;
   checkpoint->sequence = checkpoint->base = count ? kept->fields.sequence : 0;
+  checkpoint->durable = count && in_a_file(checkpoint) ? kept->index : CHECKPOINT_NOWHERE;
   if (checkpoint->sequence == UINT64_MAX) return EBADMSG;
   checkpoint->next = named == CHECKPOINT_NOWHERE || named + 1 == slots ? 0 : named + 1;
   checkpoint->place = 0;
@@ -84,11 +89,25 @@ static int find_place(muster_checkpoint *checkpoint) {
   return 0;
 }
 
-// The epoch has to hold over a power cut too: what it began after, then the word that tells it.
+// What the epoch began after, in place of the older of the two in the seat, which is of a writer that is no more.
+static void note_beginning(const muster_checkpoint *checkpoint) {
+  checkpoint_began *both = checkpoint->seats[checkpoint->member].began, older[2];
+  for (int k = 0; k < 2; k++)
+    if (!checkpoint_began_read(&both[k], &older[k])) older[k].epoch = 0;
+  checkpoint_began *to = &both[older[1].epoch < older[0].epoch];
+  uint64_t epoch = checkpoint_epoch_of(checkpoint->newest);
+  __atomic_store_n(&to->epoch, epoch, __ATOMIC_RELAXED);
+  __atomic_store_n(&to->base, checkpoint->base, __ATOMIC_RELAXED);
+  __atomic_store_n(&to->check, checkpoint_began_check(epoch, checkpoint->base), __ATOMIC_RELAXED);
+}
+
+// The epoch has to hold over a power cut too: the state that it began after, then what tells so.
 static int write_epoch(const muster_checkpoint *checkpoint) {
-  if (!(checkpoint->shape.flags & MUSTER_CHECKPOINT_PAGES)) return 0;
-  uint32_t slot = checkpoint_slot_of(checkpoint->newest);
+  if (!in_a_file(checkpoint)) return 0;
+  const checkpoint_seat *seat = &checkpoint->seats[checkpoint->member];
+  uint32_t slot = checkpoint->durable;
   int status = slot == CHECKPOINT_NOWHERE ? 0 : muster_checkpoint_flush_slot(checkpoint, slot);
+  if (!status) status = muster_checkpoint_flush(seat, sizeof *seat);
   return status ? status : muster_checkpoint_flush(checkpoint->state, sizeof *checkpoint->state);
 }
 
@@ -106,9 +125,11 @@ static int become_writer(muster_checkpoint *checkpoint, uint32_t member) {
   give_back_of_dead(checkpoint, member);
   int status = begin_epoch(checkpoint);
   if (status) return status;
-  __atomic_store_n(&checkpoint->seats[member], checkpoint_epoch_of(checkpoint->newest), __ATOMIC_RELEASE);
+  __atomic_store_n(&checkpoint->seats[member].epoch, checkpoint_epoch_of(checkpoint->newest), __ATOMIC_RELEASE);
   status = find_place(checkpoint);
-  return status ? status : write_epoch(checkpoint);
+  if (status) return status;
+  note_beginning(checkpoint);
+  return write_epoch(checkpoint);
 }
 
 int muster_checkpoint_take_over(muster_checkpoint *checkpoint, uint64_t *epoch) {

@@ -87,10 +87,10 @@ MUSTER_NONBLOCKING static uint64_t time_now(void) { return (uint64_t)muster_regi
 #pragma clang diagnostic pop
 #endif
 
-// Whether this slot, at this stamp, holds none of the last history + 1 states, and nobody writes into it. A whole one with a greater
+// Whether this slot, at this stamp, holds none of the last history + 1 states, nor the last durable one, and nobody writes into it. A whole one with a greater
 // sequence than ours is a fenced writer's, or of one who fenced us: it is let alone.
 MUSTER_NONBLOCKING static int is_free(const muster_checkpoint *checkpoint, uint32_t index, uint64_t stamp) {
-  if (index == checkpoint_slot_of(checkpoint->newest)) return 0;
+  if (index == checkpoint_slot_of(checkpoint->newest) || index == checkpoint->durable) return 0;
   const checkpoint_slot *slot = checkpoint_slot_at(checkpoint, index);
   switch (checkpoint_stamp_what(stamp)) {
     case SLOT_WHOLE: return __atomic_load_n(&slot->sequence, __ATOMIC_RELAXED) < checkpoint->least;
@@ -169,7 +169,7 @@ MUSTER_NONBLOCKING static void fill_in(muster_checkpoint *checkpoint, const cont
 
 // The commit itself. The slot is whole; it becomes the newest if, and only if, nobody has taken over.
 MUSTER_NONBLOCKING static int publish(muster_checkpoint *checkpoint, uint64_t *sequence) {
-  uint64_t seen = checkpoint->newest, next = checkpoint_named(checkpoint_epoch_of(seen), checkpoint->slot);
+  uint64_t seen = checkpoint->newest, next = checkpoint_named(checkpoint_epoch_of(seen), checkpoint->sequence + 1, checkpoint->slot);
   if (!__atomic_compare_exchange_n(&checkpoint->state->newest, &seen, next, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
     give_back(checkpoint);
     return blame(checkpoint, EBADMSG);
@@ -189,13 +189,19 @@ MUSTER_NONBLOCKING static int commit(muster_checkpoint *checkpoint, const conten
 }
 
 // On the disk first. What could not be written may have got there all the same, in part or whole: its sequence is not used again, so
-// that it never passes for another state.
+// that it never passes for another state. What is refused is there whole: it is taken back there too before the caller is told.
 static int commit_durable(muster_checkpoint *checkpoint, const contents *of, uint64_t *sequence) {
+  const checkpoint_slot *slot = checkpoint_slot_at(checkpoint, checkpoint->slot);
   fill_in(checkpoint, of);
   int status = muster_checkpoint_flush_slot(checkpoint, checkpoint->slot);
-  if (!status) return publish(checkpoint, sequence);
-  give_back(checkpoint);
-  checkpoint->sequence++;
+  if (status) {
+    give_back(checkpoint);
+    checkpoint->sequence++;
+    return status;
+  }
+  status = publish(checkpoint, sequence);
+  if (status) (void)muster_checkpoint_flush(slot, sizeof *slot);
+  else if (checkpoint->shape.flags & MUSTER_CHECKPOINT_PAGES) checkpoint->durable = checkpoint->slot;
   return status;
 }
 

@@ -18,7 +18,7 @@
 #include "support.h"
 #include "test.h"
 
-enum { SECTOR = 512, CAPACITY = 1800, HISTORY = 2, WRITERS = 2, STEPS = 12, EVERY = 3000, DRAWN = 600 };
+enum { SECTOR = 512, CAPACITY = 1800, HISTORY = 2, WRITERS = 2, STEPS = 40, EVERY = 3000, DRAWN = 600 };
 
 typedef struct disk {
   checkpoint_place place;
@@ -28,6 +28,7 @@ typedef struct disk {
   unsigned char *trial;
   uint64_t least, most;      // sequences of which one has to be found
   uint64_t least_epoch;      // that of `least`
+  uint64_t later_epoch;      // the least of any with a greater sequence
   uint64_t random, tried;
 } disk;
 
@@ -103,6 +104,7 @@ static void check_trial(disk *of) {
     CHECK(number == (info.restored ? info.restored : info.sequence));
     CHECK(info.sequence >= of->least && info.sequence <= of->most);
     if (info.sequence == of->least) CHECK_EQUAL(info.epoch, of->least_epoch);
+    else CHECK(info.epoch >= of->later_epoch);
   }
   if (of->tried % 16 == 0) {
     uint64_t next = status ? 0 : info.sequence;
@@ -215,11 +217,86 @@ static void cut_with_plain_commits_between(void) {
     }
     CHECK_STATUS(checkpoint_test_save(checkpoint, 700, n), 0);
     of.most = n;
-    // Three at most follow a durable one, so it is still among the last.
     record(&of);
-    if (n % 4 < 3) cut(&of);
+    cut(&of);
   }
   CHECK_STATUS(muster_checkpoint_close(checkpoint), 0);
+  free_disk(&of);
+}
+
+// However many commits that are not durable come after one that is, and whoever makes them: it is found, or one of them. Also where
+// all have ended, and the next to open the file puts it in order, in the midst of which there is a cut.
+static void save_recorded(disk *of, muster_checkpoint *checkpoint, uint64_t first, uint64_t last) {
+  for (uint64_t n = first; n <= last && !test_result(); n++) {
+    void *bytes;
+    unsigned char state[CAPACITY];
+    checkpoint_test_state(state, CAPACITY, n);
+    of->most = n;
+    REQUIRE(!muster_checkpoint_begin(checkpoint, &bytes));
+    memcpy(bytes, state, CAPACITY / 2);
+    record(of);
+    memcpy(bytes, state, CAPACITY);
+    CHECK_STATUS(muster_checkpoint_commit(checkpoint, CAPACITY, NULL), 0);
+    record(of);
+    cut(of);
+  }
+}
+
+static void save_durable(muster_checkpoint *checkpoint, uint64_t first, uint64_t last) {
+  unsigned char state[CAPACITY];
+  for (uint64_t n = first; n <= last; n++) {
+    checkpoint_test_state(state, CAPACITY, n);
+    REQUIRE(!muster_checkpoint_save_durable(checkpoint, state, CAPACITY, NULL));
+  }
+}
+
+static void plain_commits_cost_no_durable_one(void) {
+  disk of = make_disk();
+  muster_checkpoint_flush = flush_recorded;
+  muster_checkpoint *checkpoint = checkpoint_test_attach(&of.place);
+  REQUIRE(!muster_checkpoint_take_over(checkpoint, NULL));
+  save_durable(checkpoint, 1, 4);
+  of.least = of.most = 4, of.least_epoch = 1;
+  forget_steps(&of);
+  save_recorded(&of, checkpoint, 5, 16);
+  CHECK_STATUS(muster_checkpoint_close(checkpoint), 0);
+  CHECK_STATUS(muster_checkpoint_renew(of.place.memory, of.place.size), 0);
+  record(&of);
+  cut(&of);
+  free_disk(&of);
+}
+
+// A cut at each flush.
+static int cut_at_flush(const void *address, size_t size) {
+  disk *of = recording;
+  if (!of) return 0;
+  record(of);
+  cut(of);
+  recording = of;
+  muster_checkpoint_flush = cut_at_flush;
+  return flush_recorded(address, size);
+}
+
+// A successor finds states that are not durable, makes one so, and commits others that are not.
+static void plain_commits_after_taking_over(void) {
+  disk of = make_disk();
+  muster_checkpoint_flush = flush_recorded;
+  muster_checkpoint *checkpoint = checkpoint_test_attach(&of.place), *next = checkpoint_test_attach(&of.place);
+  REQUIRE(!muster_checkpoint_take_over(checkpoint, NULL));
+  save_durable(checkpoint, 1, 5);
+  of.least = of.most = 5, of.least_epoch = 1;
+  forget_steps(&of);
+  save_recorded(&of, checkpoint, 6, 9);
+  recording = &of;
+  muster_checkpoint_flush = cut_at_flush;
+  CHECK_STATUS(muster_checkpoint_take_over(next, NULL), 0);
+  recording = NULL;
+  record(&of);
+  of.least = 9, of.later_epoch = 2;
+  cut(&of);
+  save_recorded(&of, next, 10, 14);
+  CHECK_STATUS(muster_checkpoint_close(checkpoint), 0);
+  CHECK_STATUS(muster_checkpoint_close(next), 0);
   free_disk(&of);
 }
 
@@ -232,6 +309,38 @@ static int fence_at_flush(const void *address, size_t size) {
   (void)flush_recorded(address, size);
   CHECK_STATUS(muster_checkpoint_take_over(successor, NULL), 0);
   return 0;
+}
+
+// Nor where it has committed what is not durable; and whether the one that was refused lives long enough to take back what it wrote.
+static int never_reaches(const void *address, size_t size) { return (void)address, (void)size, 0; }
+
+static int fence_and_lose(const void *address, size_t size) {
+  int status = fence_at_flush(address, size);
+  muster_checkpoint_flush = never_reaches;
+  return status;
+}
+
+static void refused_and_plain_commits(void) {
+  for (int dies = 0; dies < 2; dies++) {
+    disk of = make_disk();
+    unsigned char state[CAPACITY];
+    muster_checkpoint_flush = flush_recorded;
+    muster_checkpoint *checkpoint = checkpoint_test_attach(&of.place);
+    successor = checkpoint_test_attach(&of.place);
+    REQUIRE(!muster_checkpoint_take_over(checkpoint, NULL));
+    save_durable(checkpoint, 1, 5);
+    forget_steps(&of);
+    checkpoint_test_state(state, CAPACITY, 6);
+    muster_checkpoint_flush = dies ? fence_and_lose : fence_at_flush;
+    recording = &of;
+    CHECK_STATUS(muster_checkpoint_save_durable(checkpoint, state, CAPACITY, NULL), ESTALE);
+    record(&of);
+    of.least = 5, of.least_epoch = 1, of.later_epoch = 2;
+    save_recorded(&of, successor, 6, 10);
+    CHECK_STATUS(muster_checkpoint_close(checkpoint), 0);
+    CHECK_STATUS(muster_checkpoint_close(successor), 0);
+    free_disk(&of);
+  }
 }
 
 static void fence_survives_a_cut(void) {
@@ -388,5 +497,8 @@ static void earlier_boot(void) {
 
 TEST_SUITE(checkpoint_disk, {"cut_while_committing", cut_while_committing, 60},
            {"cut_with_plain_commits_between", cut_with_plain_commits_between, 60},
+           {"plain_commits_cost_no_durable_one", plain_commits_cost_no_durable_one, 60},
+           {"plain_commits_after_taking_over", plain_commits_after_taking_over, 60},
+           {"refused_and_plain_commits", refused_and_plain_commits, 60},
            {"fence_survives_a_cut", fence_survives_a_cut, 0}, {"disk_errors", disk_errors, 0},
            {"torn_files", torn_files, 0}, {"earlier_boot", earlier_boot, 0});

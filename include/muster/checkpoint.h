@@ -21,10 +21,10 @@
 // dead, and nobody waits for it.
 //
 // How it works. Each state lies in a slot of its own with its sequence, epoch, time, length and checksum (CRC-32C), and a
-// stamp. One word, `newest`, has the epoch and the slot of the newest state. A commit claims a slot that holds none of the
+// stamp. One word, `newest`, has the epoch and the slot of the newest state (and the end of its sequence). A commit claims a slot that holds none of the
 // last K + 1 states (compare-and-swap of its stamp to "being written by me"), fills it in, stamps it whole, and then swaps
 // `newest` from {its epoch, the slot before} to {its epoch, this slot}: that swap is the commit. Taking over adds 1 to
-// the epoch in the same word. There are K + 1 slots, and one for each writer that may live at a time.
+// the epoch in the same word. There are K + 1 slots, and one for each writer that may live at a time; in a file one more.
 //
 // Why it is right.
 //   1. All or nothing. Before the swap the slot that `newest` names is whole and nobody touches it; after it the new
@@ -51,9 +51,10 @@
 // `newest`, so that nobody sees what a power cut could take back. One flush of the slot is enough, and no order among its
 // pages matters: `seal` covers every field and the payload's checksum, so of a slot of which any part is old, or
 // half a sector, seal or checksum are wrong, and it is not taken for a state. `newest` itself need not be on the disk:
-// whoever opens the file when nobody else does looks at all slots and takes the newest whole one. So the last durable
-// commit is found, or a later one, whole. Taking over writes the new epoch to the disk, so that the fence holds
-// over a power cut too.
+// whoever opens the file when nobody else does looks at all slots and takes the newest whole one. The slot of the last durable commit is
+// not written to again before there is another durable one, however many that are not come in between. So the last durable
+// commit is found, or a later one, whole. Taking over makes the state that it found durable, and writes the new epoch to the disk with
+// the sequence that it began after, so that the fence holds over a power cut too.
 //
 // Threads. By one handle any number of threads may read. To take over, to release and to write is for one at a time.
 // The writer's role belongs to the thread that took over; other threads of the process may write while that one lives. Nothing
@@ -214,7 +215,7 @@ muster_region *MUSTER_NULLABLE muster_checkpoint_region(const muster_checkpoint 
 //   EACCES    a read-only handle
 //   EPERM     a handle inherited over fork
 //   EBADMSG   the memory is corrupt
-//   EOVERFLOW all 2^56 epochs are over
+//   EOVERFLOW all 2^40 epochs are over
 //   ENOLCK    this thread holds as many memberships as it may (group.h)
 //   EIO, ENOSPC, EDQUOT  the epoch could not be written to the disk
 //   ENOMEM

@@ -12,7 +12,7 @@ enum { CHECKPOINT_BOOT = 16 };
 
 struct muster_checkpoint {
   checkpoint_state *state;
-  uint64_t *seats;
+  checkpoint_seat *seats;
   unsigned char *slots;
   size_t stride;   // from one slot to the next
   uint32_t count;  // of slots
@@ -35,6 +35,7 @@ struct muster_checkpoint {
   uint64_t base;
   uint32_t slot;      // claimed, with
   uint64_t stamp;     // this stamp
+  uint32_t durable;   // the slot of the last state that is on the disk for certain; CHECKPOINT_NOWHERE
   uint32_t next;      // where to look for the next one first
   uint64_t least;     // states from this sequence on are the last history + 1
   uint32_t place;     // in this ring of their sequences, where `least` stands
@@ -59,9 +60,27 @@ static inline unsigned char *checkpoint_payload(checkpoint_slot *slot) { return 
 MUSTER_NONBLOCKING static inline uint64_t checkpoint_newest(const muster_checkpoint *checkpoint) {
   return __atomic_load_n(&checkpoint->state->newest, __ATOMIC_ACQUIRE);
 }
-static inline uint64_t checkpoint_epoch_of(uint64_t newest) { return newest >> 8; }
+static inline uint64_t checkpoint_epoch_of(uint64_t newest) { return newest >> 24; }
 static inline uint32_t checkpoint_slot_of(uint64_t newest) { return newest & 0xff; }
-static inline uint64_t checkpoint_named(uint64_t epoch, uint32_t slot) { return epoch << 8 | slot; }
+static inline uint64_t checkpoint_named(uint64_t epoch, uint64_t sequence, uint32_t slot) {
+  return epoch << 24 | (sequence & 0xffff) << 8 | slot;
+}
+// Whether the word may mean a state of that sequence.
+static inline int checkpoint_means(uint64_t newest, uint64_t sequence) {
+  return (newest >> 8 & 0xffff) == (sequence & 0xffff);
+}
+
+MUSTER_NONBLOCKING static inline uint32_t checkpoint_began_check(uint64_t epoch, uint64_t base) {
+  uint64_t words[2] = {epoch, base};
+  return muster_crc32c(0, words, sizeof words);
+}
+// Copies what a seat says: 0 when it is torn, or was never written.
+MUSTER_NONBLOCKING static inline int checkpoint_began_read(const checkpoint_began *from, checkpoint_began *began) {
+  *began = (checkpoint_began){.epoch = __atomic_load_n(&from->epoch, __ATOMIC_RELAXED),
+                              .base = __atomic_load_n(&from->base, __ATOMIC_RELAXED),
+                              .check = __atomic_load_n(&from->check, __ATOMIC_RELAXED)};
+  return began->epoch && began->check == checkpoint_began_check(began->epoch, began->base);
+}
 
 // The seal of these fields.
 MUSTER_NONBLOCKING static inline uint32_t checkpoint_seal(const checkpoint_slot *fields) {
@@ -75,13 +94,16 @@ int muster_checkpoint_see(const muster_checkpoint *checkpoint, uint32_t index,
 // Whether the checksum of that state's bytes is right: 0, EBADMSG, or EAGAIN: the slot has become another's.
 int muster_checkpoint_verify(const muster_checkpoint *checkpoint, const checkpoint_seen *seen) MUSTER_NONBLOCKING;
 
-// The committed states, from the newest to the oldest, whose seals fit: at most history + 1.
+// The committed states, from the newest to the oldest, whose seals fit: at most history + 1; and all that are still there.
 //
 // `recover`: after a restart of the machine, when `newest` may be of another moment than the slots. Returns 0; ENODATA;
 // EAGAIN; EBADMSG: `newest` names no slot.
 int muster_checkpoint_chain(const muster_checkpoint *checkpoint, int recover,
                             checkpoint_seen seen[CHECKPOINT_SLOTS],
                             uint32_t *count) MUSTER_NONBLOCKING;
+int muster_checkpoint_chain_all(const muster_checkpoint *checkpoint, int recover,
+                                checkpoint_seen seen[CHECKPOINT_SLOTS],
+                                uint32_t *count) MUSTER_NONBLOCKING;
 
 // Writes a slot with its state to the disk.
 int muster_checkpoint_flush_slot(const muster_checkpoint *checkpoint, uint32_t index);
