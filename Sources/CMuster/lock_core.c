@@ -27,6 +27,7 @@
 #include "internal/futex.h"
 #include "internal/liveness.h"
 #include "internal/lock.h"
+#include "internal/region_layout.h"
 
 enum { SPINS_LEAST = 16, SPINS_MOST = 2000, GAP_MOST = 128, POLL_TURNS = 64 };
 
@@ -86,6 +87,13 @@ int muster_lock_compatible(const lock_head *head, muster_mismatch *mismatch) {
   if (abi != our_abi) return differ(mismatch, MUSTER_MISMATCH_LIBC, our_abi, abi);
   uint64_t theirs = head->pid_namespace, ours = muster_pid_namespace();
   return theirs && ours && theirs != ours ? differ(mismatch, MUSTER_MISMATCH_NAMESPACE, ours, theirs) : 0;
+}
+
+int muster_lock_outlived_boot(const void *payload) {
+  const region_header *header = (const void *)((const unsigned char *)payload - MUSTER_REGION_HEADER_SIZE);
+  uint8_t boot[sizeof header->boot];
+  muster_boot_id(boot);
+  return memcmp(header->boot, boot, sizeof boot) != 0;
 }
 
 int muster_lock_view_init(lock_view *view, const lock_head *head, lock_core *core) {

@@ -42,7 +42,7 @@ static int renew(void *payload, size_t size, void *context) {
   if (word_at > sizeof shared->core.lock - sizeof(uint32_t)) return EBADMSG;
   const uint32_t *word = (const uint32_t *)(const void *)(shared->core.lock.space + word_at);
   // Also an owner: the machine was stopped, and nobody marked it.
-  if (*word & (FUTEX_OWNER_DIED | FUTEX_TID_MASK)) shared->core.flags |= LOCK_UNREPAIRED;
+  if (*word & (FUTEX_OWNER_DIED | FUTEX_TID_MASK) || muster_lock_outlived_boot(payload)) shared->core.flags |= LOCK_UNREPAIRED;
   __atomic_thread_fence(__ATOMIC_SEQ_CST);
   lock_core fresh;
   int status = muster_lock_core_init(&fresh);

@@ -49,7 +49,11 @@ static int renew(void *payload, size_t size, void *context) {
   rwlock_shared *shared = shared_in(payload);
   uint32_t state = gate_state(shared->gate);
   if (state > GATE_POISONED) return EBADMSG;
-  shared->gate = state == GATE_WRITING ? GATE_BROKEN : state == GATE_DRAINING ? GATE_OPEN : state;
+  if (state != GATE_POISONED) {
+    int broken = state == GATE_WRITING || state == GATE_BROKEN || muster_lock_outlived_boot(payload);
+    state = broken ? GATE_BROKEN : GATE_OPEN;
+  }
+  shared->gate = state;
   memset(shared->slots, 0, sizeof shared->slots);
   memset(slots_in(payload, capacity), 0, capacity * sizeof(rwlock_slot));
   status = muster_lock_core_init(&shared->core);

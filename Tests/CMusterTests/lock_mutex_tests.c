@@ -407,6 +407,28 @@ static void hostile_bytes(void) {
   }
 }
 
+// Unlocked, as far as the file tells, which may be of another moment than the data.
+static void restarts_are_told(void) {
+  char path[300];
+  snprintf(path, sizeof path, "%s/mutex", test_folder());
+  muster_mutex *mutex = named(path, MUSTER_REGION_OPEN | MUSTER_REGION_FILE);
+  CHECK_STATUS(muster_mutex_try(mutex), 0);
+  CHECK_STATUS(muster_mutex_unlock(mutex), 0);
+  CHECK_STATUS(muster_mutex_close(mutex), 0);
+  for (int restarts = 0; restarts < 2; restarts++) {
+    if (restarts) pretend_restart(path);
+    mutex = named(path, MUSTER_REGION_OPEN | MUSTER_REGION_FILE);
+    CHECK_STATUS(muster_mutex_try(mutex), restarts ? EOWNERDEAD : 0);
+    CHECK_STATUS(muster_mutex_repaired(mutex), 0);
+    CHECK_STATUS(muster_mutex_unlock(mutex), 0);
+    CHECK_STATUS(muster_mutex_close(mutex), 0);
+  }
+  mutex = named(path, MUSTER_REGION_OPEN | MUSTER_REGION_FILE);
+  CHECK_STATUS(muster_mutex_try(mutex), 0);
+  CHECK_STATUS(muster_mutex_unlock(mutex), 0);
+  CHECK_STATUS(muster_mutex_close(mutex), 0);
+}
+
 TEST_SUITE(lock_mutex, {"locks_and_unlocks", locks_and_unlocks, 0}, {"what_is_refused", what_is_refused, 0},
            {"belongs_to_its_thread", belongs_to_its_thread, 0},
            {"deaths_are_told_until_repaired", deaths_are_told_until_repaired, 0},
@@ -414,5 +436,6 @@ TEST_SUITE(lock_mutex, {"locks_and_unlocks", locks_and_unlocks, 0}, {"what_is_re
            {"repairs_by_callback", repairs_by_callback, 0},
            {"sleepers_learn_of_a_death", sleepers_learn_of_a_death, 60}, {"woken_sleepers_die", woken_sleepers_die, 120},
            {"pollers_and_sleepers", pollers_and_sleepers, 60}, {"fork_inherits_nothing", fork_inherits_nothing, 0},
-           {"by_name", by_name, 0}, {"no_more_than_the_kernel_releases", no_more_than_the_kernel_releases, 0},
+           {"by_name", by_name, 0}, {"restarts_are_told", restarts_are_told, 0},
+           {"no_more_than_the_kernel_releases", no_more_than_the_kernel_releases, 0},
            {"hostile_bytes", hostile_bytes, 60});

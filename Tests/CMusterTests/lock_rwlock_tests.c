@@ -320,6 +320,22 @@ static void by_name(void) {
   CHECK_STATUS(muster_region_remove(name, 0), 0);
 }
 
+// Unlocked, or waited for, as far as the file tells, which may be of another moment than the data.
+static void restarts_are_told(void) {
+  char path[300];
+  snprintf(path, sizeof path, "%s/rwlock", test_folder());
+  for (int restarts = 0; restarts < 3; restarts++) {
+    if (restarts) pretend_restart(path);
+    muster_rwlock *lock = named(path, MUSTER_REGION_OPEN | MUSTER_REGION_FILE);
+    CHECK_STATUS(muster_rwlock_try_read(lock), restarts ? EOWNERDEAD : 0);
+    if (!restarts) CHECK_STATUS(muster_rwlock_unlock(lock), 0);
+    CHECK_STATUS(muster_rwlock_try_write(lock), restarts ? EOWNERDEAD : 0);
+    CHECK_STATUS(muster_rwlock_repaired(lock), 0);
+    CHECK_STATUS(muster_rwlock_unlock(lock), 0);
+    CHECK_STATUS(muster_rwlock_close(lock), 0);
+  }
+}
+
 static int is_libcs(size_t at, uint32_t capacity) {
   size_t core = sizeof(lock_head), group = sizeof(lock_head) + sizeof(rwlock_shared);
   if (at >= core && at < core + 48) return 1;
@@ -385,4 +401,5 @@ TEST_SUITE(lock_rwlock, {"reads_and_writes", reads_and_writes, 0}, {"what_is_ref
            {"readers_wait_for_a_repair", readers_wait_for_a_repair, 0},
            {"dead_waiting_writers_leave_nothing", dead_waiting_writers_leave_nothing, 60},
            {"neither_side_starves", neither_side_starves, 0}, {"polls_and_gives_up", polls_and_gives_up, 0},
-           {"by_name", by_name, 0}, {"hostile_slot", hostile_slot, 0}, {"hostile_bytes", hostile_bytes, 120});
+           {"by_name", by_name, 0}, {"restarts_are_told", restarts_are_told, 0},
+           {"hostile_slot", hostile_slot, 0}, {"hostile_bytes", hostile_bytes, 120});

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../Sources/CMuster/internal/region_layout.h"
 #include "muster/lock.h"
 #include "support.h"
 #include "test.h"
@@ -46,6 +47,14 @@ static inline muster_rwlock *rwlock_of(scene *at) {
   muster_rwlock *lock;
   REQUIRE(!muster_rwlock_attach(at->memory, sizeof at->memory, &lock));
   return lock;
+}
+
+// As if the machine had been started anew since: the file's boot id is another.
+static inline void pretend_restart(const char *path) {
+  FILE *file = fopen(path, "r+");
+  REQUIRE(file && !fseek(file, offsetof(region_header, boot), SEEK_SET));
+  int byte = fgetc(file);
+  REQUIRE(byte != EOF && !fseek(file, -1, SEEK_CUR) && fputc(byte ^ 1, file) != EOF && !fclose(file));
 }
 
 #endif

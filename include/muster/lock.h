@@ -109,8 +109,8 @@ int muster_mutex_attach(void *MUSTER_NONNULL memory, size_t size,
                         muster_mutex *MUSTER_NULLABLE *MUSTER_NONNULL mutex) MUSTER_MUST_CHECK;
 
 // By name: creates or attaches, as the flags say. Returns what muster_region_open and muster_mutex_attach do. When nobody holds
-// the region, the mutex is made anew; what a dead holder left unrepaired, or somebody poisoned, stays so. With
-// MUSTER_REGION_READ_ONLY the handle can only ask; what would write gives EACCES.
+// the region, the mutex is made anew; what a dead holder left unrepaired, or somebody poisoned, stays so; and in a file that outlived a
+// restart of the machine it is unrepaired. With MUSTER_REGION_READ_ONLY the handle can only ask; what would write gives EACCES.
 int muster_mutex_open(const char *MUSTER_NONNULL name, const muster_mutex_options *MUSTER_NONNULL options,
                       muster_mutex *MUSTER_NULLABLE *MUSTER_NONNULL mutex) MUSTER_MUST_CHECK;
 

@@ -28,6 +28,10 @@ void muster_lock_head_init(lock_head *head, uint64_t magic, uint32_t capacity);
 int muster_lock_head_check(const void *memory, size_t size, uint64_t magic, uint32_t *capacity);
 int muster_lock_compatible(const lock_head *head, muster_mismatch *mismatch);
 
+// Of a region that is renewed: whether the machine was started since the last time. Then what is found of the lock in a file may be of another
+// moment than what it guards, since each page was written back when the kernel came to it: that nobody had it tells nothing.
+int muster_lock_outlived_boot(const void *payload);
+
 // EBADMSG: the head's libc is none; ENOMEM.
 int muster_lock_view_init(lock_view *view, const lock_head *head, lock_core *core);
 
