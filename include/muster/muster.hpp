@@ -27,7 +27,9 @@
 #include "hpp/deadline.hpp"
 #include "hpp/error.hpp"
 #include "hpp/group.hpp"
+#include "hpp/lock.hpp"
 #include "hpp/region.hpp"
+#include "hpp/rwlock.hpp"
 #include "hpp/seqlock.hpp"
 
 #endif

@@ -65,7 +65,7 @@ inline std::string reason(const Failure &failure) {
   const int status = failure.status;
   if (status == EBADF) return "it is not open";
   if (status == EOWNERDEAD) return who_died(failure) + " died";
-  if (status == ENOTRECOVERABLE && failure.member != UINT32_MAX) {
+  if (status == ENOTRECOVERABLE && (failure.member != UINT32_MAX || failure.pid)) {
     return "it is broken, because " + who_died(failure) + " died";
   }
   std::string text = muster_status_text(status);
