@@ -24,6 +24,7 @@
 
 #include "hpp/alive.hpp"
 #include "hpp/barrier.hpp"
+#include "hpp/checkpoint.hpp"
 #include "hpp/deadline.hpp"
 #include "hpp/error.hpp"
 #include "hpp/group.hpp"
