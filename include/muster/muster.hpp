@@ -30,6 +30,9 @@
 #include "hpp/group.hpp"
 #include "hpp/lock.hpp"
 #include "hpp/region.hpp"
+#include "hpp/ring.hpp"
+#include "hpp/ring_reader.hpp"
+#include "hpp/ring_writer.hpp"
 #include "hpp/rwlock.hpp"
 #include "hpp/seqlock.hpp"
 
