@@ -12,6 +12,14 @@ constexpr bool moves_only = !std::is_copy_constructible_v<Type> && !std::is_copy
                             std::is_nothrow_destructible_v<Type> && std::is_nothrow_default_constructible_v<Type>;
 static_assert(moves_only<muster::Region> && moves_only<muster::Alive> && moves_only<muster::Group>);
 static_assert(moves_only<muster::Barrier> && moves_only<muster::Seqlock>);
+static_assert(moves_only<muster::Mutex> && moves_only<muster::ReadWriteLock>);
+static_assert(moves_only<muster::ByteCheckpoint> && moves_only<muster::Checkpoint<int>>);
+static_assert(moves_only<muster::CheckpointDraft> && moves_only<muster::Ring>);
+static_assert(moves_only<muster::RingWriter> && moves_only<muster::RingReader>);
+// What the standard library's guards rely on.
+static_assert(noexcept(std::declval<muster::Mutex &>().unlock()));
+static_assert(noexcept(std::declval<muster::ReadWriteLock &>().unlock()));
+static_assert(noexcept(std::declval<muster::ReadWriteLock &>().unlock_shared()));
 
 }  // namespace
 
@@ -22,6 +30,14 @@ TEST(name, with_a_zero_in_it_is_refused) {
   CHECK_THROWS(EINVAL, muster::Alive("/tmp/muster-cpp\0-other"sv));
   CHECK_THROWS(EINVAL, muster::Region::remove("muster-cpp\0-other"sv));
   CHECK_THROWS(EINVAL, muster::Barrier(static_cast<const char *>(nullptr), 1));
+  CHECK_THROWS(EINVAL, muster::Group("muster-cpp\0-other"sv, 1));
+  CHECK_THROWS(EINVAL, muster::Seqlock("muster-cpp\0-other"sv, 1));
+  CHECK_THROWS(EINVAL, muster::Mutex("muster-cpp\0-other"sv));
+  CHECK_THROWS(EINVAL, muster::ReadWriteLock("muster-cpp\0-other"sv, 1));
+  CHECK_THROWS(EINVAL, muster::Checkpoint<int>("muster-cpp\0-other"sv, 2));
+  muster::RingOptions options;
+  options.bytes = 4096;
+  CHECK_THROWS(EINVAL, muster::Ring("muster-cpp\0-other"sv, options));
 }
 
 TEST(handle, that_is_not_open_says_so) {
@@ -43,4 +59,63 @@ TEST(handle, that_is_not_open_says_so) {
   CHECK_THROWS(EBADF, alive.current());
   CHECK(!barrier.broken() && barrier.parties() == 0 && !barrier.member() && counters.sequence() == 0);
   barrier.close(), group.close(), counters.close(), region.close(), alive.close();
+}
+
+TEST(handle, of_a_lock_that_is_not_open_says_so) {
+  muster::Mutex mutex;
+  muster::ReadWriteLock lock;
+  std::error_code ec;
+  CHECK(!mutex && !lock);
+  CHECK_EQUAL(std::string(CHECK_THROWS(EBADF, mutex.lock()).what()), "Can't lock the mutex: it is not open (EBADF).");
+  CHECK_THROWS(EBADF, mutex.try_lock());
+  CHECK_THROWS(EBADF, mutex.try_lock_for(std::chrono::seconds(1)));
+  CHECK(!mutex.lock(test::soon(), ec) && ec == std::errc::bad_file_descriptor);
+  CHECK_THROWS(EBADF, mutex.repaired());
+  CHECK_THROWS(EBADF, mutex.reset());
+  CHECK_THROWS(EBADF, mutex.holder());
+  CHECK_THROWS(EBADF, lock.lock());
+  CHECK_THROWS(EBADF, lock.lock_shared());
+  CHECK_THROWS(EBADF, lock.try_lock_shared());
+  CHECK_THROWS(EBADF, lock.repaired());
+  CHECK_THROWS(EBADF, lock.reset());
+  CHECK_THROWS(EBADF, lock.holders());
+  CHECK_THROWS(EBADF, lock.reader(0));
+  lock.unlock(ec);
+  CHECK(ec == std::errc::bad_file_descriptor && lock.name().empty() && mutex.name().empty() && !mutex.get());
+  mutex.unlock(), lock.unlock_shared(), mutex.close(), lock.close();
+}
+
+TEST(handle, of_states_and_records_that_is_not_open_says_so) {
+  muster::Checkpoint<int> job;
+  muster::CheckpointDraft draft;
+  muster::Ring ring;
+  muster::RingWriter writer;
+  muster::RingReader reader;
+  std::error_code ec;
+  char byte = 0;
+  CHECK(!job && !ring && !writer && !reader);
+  CHECK_THROWS(EBADF, job.read());
+  CHECK_THROWS(EBADF, job.load([](int) { return true; }));
+  CHECK_THROWS(EBADF, job.save(1));
+  CHECK_THROWS(EBADF, job.begin());
+  CHECK_THROWS(EBADF, job.take_over());
+  CHECK_THROWS(EBADF, job.history());
+  CHECK_THROWS(EBADF, job.writer());
+  CHECK_THROWS(EINVAL, draft.commit(0));
+  CHECK(!job.may_commit() && job.epoch() == 0 && job.shape().capacity == 0 && job.name().empty());
+  CHECK_THROWS(EBADF, ring.look());
+  CHECK_THROWS(EBADF, ring.wait_writer(test::soon()));
+  CHECK_THROWS(EBADF, muster::RingWriter(muster::Ring()));
+  CHECK_THROWS(EBADF, muster::RingReader(muster::Ring()));
+  CHECK_THROWS(EBADF, writer.claim(1, test::soon()));
+  CHECK_THROWS(EBADF, writer.write("x", test::soon()));
+  CHECK_THROWS(EBADF, writer.commit());
+  CHECK_THROWS(EBADF, writer.position());
+  CHECK_THROWS(EBADF, reader.next());
+  CHECK_THROWS(EBADF, reader.release());
+  CHECK_THROWS(EBADF, reader.read(&byte, 1));
+  CHECK_THROWS(EBADF, reader.wait(test::soon()));
+  CHECK_THROWS(EBADF, reader.seek(muster::RingStart::oldest()));
+  CHECK(!reader.still_valid({}));
+  draft.abandon(), writer.cancel(), job.close(), ring.close(), writer.close(), reader.close();
 }

@@ -16,6 +16,8 @@
 //   - Every wait takes a deadline: a duration, a time point of std::chrono::steady_clock, or Deadline::never().
 //   - What may be missing is a std::optional.
 //   - Callbacks may throw: the exception is kept while C runs, and comes out of the call that led there.
+//   - After an exception from lock() the lock is not held. A holder's death is met by a repair that is given when the lock is
+//     opened; without one lock() throws std::errc::owner_dead, and the lock is poisoned until reset().
 //   - In a forked child, handles give EPERM; a child opens its own.
 // docs/cpp.md has the rest. One header a type: include what you need, or this one.
 // SPDX-License-Identifier: Apache-2.0
