@@ -147,7 +147,8 @@ static int two(arena *a, const char *name, int64_t ms) {
   bench_join(pids, 2);
   int reads = strstr(name, "read") && strcmp(name, "pthread");
   double ns = (double)(a->took[0] + a->took[1]) / 2, all = (double)(a->done[0] + a->done[1]);
-  return printf("%.2f\n", reads ? 2 * ns / all : ns / all) < 0;
+  double fewer = (double)(a->done[0] < a->done[1] ? a->done[0] : a->done[1]);
+  return printf("%.2f %.1f\n", reads ? 2 * ns / all : ns / all, 100 * fewer / all) < 0;
 }
 
 static void make_theirs(arena *a) {

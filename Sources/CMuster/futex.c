@@ -69,11 +69,14 @@ int muster_futex_wait(const uint32_t *word, uint32_t expected, muster_deadline d
   return wait_one(word, expected, deadline, deadline);
 }
 
-void muster_futex_wake_all(const uint32_t *word) {
+static void wake(const uint32_t *word, int most) {
   int saved = errno;
-  syscall(FUTEX_CALL, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+  syscall(FUTEX_CALL, word, FUTEX_WAKE, most, NULL, NULL, 0);
   errno = saved;
 }
+
+void muster_futex_wake_all(const uint32_t *word) { wake(word, INT_MAX); }
+void muster_futex_wake_one(const uint32_t *word) { wake(word, 1); }
 
 void muster_wake_all(const uint32_t *word) { muster_futex_wake_all(word); }
 

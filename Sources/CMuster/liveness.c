@@ -59,6 +59,9 @@ int muster_liveness_know_thread(void) {
   forget_parents_locks();
   self->held = 0;
   self->id = (uint32_t)syscall(SYS_gettid);
+#if defined(MUSTER_ROBUST_INLINE)
+  self->robust = muster_robust_head();
+#endif
   return muster_fork_guard(&self->guard);
 }
 

@@ -31,16 +31,7 @@
 
 enum { SPINS_LEAST = 16, SPINS_MOST = 2000, GAP_MOST = 128, POLL_TURNS = 64 };
 
-// The thread sanitizer of gcc 12 does not know pthread_mutex_clocklock, and takes what it locked for unlocked.
-#if defined(__SANITIZE_THREAD__)
-#define SLEEPS_BY_POLL 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SLEEPS_BY_POLL 1
-#endif
-#endif
-
-#if defined(__GLIBC__) && !defined(SLEEPS_BY_POLL)
+#if defined(__GLIBC__) && !defined(MUSTER_THREAD_SANITIZER)
 #if __GLIBC_PREREQ(2, 30)
 #define SLEEPS_IN_LIBC 1
 #endif
@@ -133,7 +124,7 @@ static void find_dead(lock_core *core) {
 static int unlock_word(lock_view *view, int wakes_all) {
   muster_liveness_thread.held--;
   __atomic_store_n(&view->holder, 0u, __ATOMIC_RELAXED);
-  if (pthread_mutex_unlock(&view->core->lock.mutex)) return EBADMSG;
+  if (lock_release_word(&muster_liveness_thread, view->core)) return EBADMSG;
   if (wakes_all) muster_futex_wake_all(view->word);
   return 0;
 }
@@ -163,6 +154,10 @@ int muster_lock_may_take(const lock_view *view) {
 }
 
 // ---- Letting go of it
+
+#if defined(MUSTER_ROBUST_INLINE)
+void muster_lock_wake(lock_core *core) { muster_futex_wake_one(robust_word(&core->lock.mutex)); }
+#endif
 
 void muster_lock_clear(lock_view *view) {
   __atomic_fetch_and(&view->core->flags, ~(uint32_t)LOCK_UNREPAIRED, __ATOMIC_SEQ_CST);

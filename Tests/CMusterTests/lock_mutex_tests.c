@@ -1,5 +1,7 @@
 // The robust mutex: what one process sees, deaths, poison, polls, names, forks, hostile bytes.
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/syscall.h>
+
 #include "lock_support.h"
 
 #include "../../Sources/CMuster/internal/lock_layout.h"
@@ -429,6 +431,96 @@ static void restarts_are_told(void) {
   CHECK_STATUS(muster_mutex_close(mutex), 0);
 }
 
+// ---- One list of robust mutexes for a thread's locks of both kinds
+
+enum { OURS = 3, THEIRS = 3, ROUNDS_OF_BOTH = 60 };
+
+typedef struct both {
+  scene *ours[OURS];
+  pthread_mutex_t *theirs;
+  uint32_t seed, kept;  // which of the OURS + THEIRS the child dies holding
+} both;
+
+static int lock_either(both *of, muster_mutex **handles, int which) {
+  return which < OURS ? muster_mutex_lock(handles[which], soon()) : pthread_mutex_lock(&of->theirs[which - OURS]);
+}
+
+static int unlock_either(both *of, muster_mutex **handles, int which) {
+  return which < OURS ? muster_mutex_unlock(handles[which]) : pthread_mutex_unlock(&of->theirs[which - OURS]);
+}
+
+static void shuffle(int *order, uint32_t *seed) {
+  for (int i = 0; i < OURS + THEIRS; i++) order[i] = i;
+  for (int i = OURS + THEIRS - 1; i > 0; i--) {
+    *seed = *seed * 1664525 + 1013904223;
+    int other = (int)((*seed >> 16) % (uint32_t)(i + 1)), kept = order[i];
+    order[i] = order[other], order[other] = kept;
+  }
+}
+
+// Locks all in one order, lets go of some in another, takes some of these again, and dies.
+static void locks_both_and_dies(void *context) {
+  both *of = context;
+  muster_mutex *handles[OURS];
+  for (int i = 0; i < OURS; i++) handles[i] = mutex_of(of->ours[i]);
+  int order[OURS + THEIRS];
+  uint32_t seed = of->seed;
+  for (int turn = 0; turn < 20; turn++) {
+    shuffle(order, &seed);
+    for (int i = 0; i < OURS + THEIRS; i++) CHECK_STATUS(lock_either(of, handles, order[i]), 0);
+    shuffle(order, &seed);
+    for (int i = 0; i < OURS + THEIRS; i++) CHECK_STATUS(unlock_either(of, handles, order[i]), 0);
+  }
+  shuffle(order, &seed);
+  for (int i = 0; i < OURS + THEIRS; i++) CHECK_STATUS(lock_either(of, handles, order[i]), 0);
+  shuffle(order, &seed);
+  for (int i = 0; i < (int)(seed % (OURS + THEIRS)); i++) CHECK_STATUS(unlock_either(of, handles, order[i]), 0);
+  of->kept = 0;
+  for (int i = (int)(seed % (OURS + THEIRS)); i < OURS + THEIRS; i++) of->kept |= 1u << order[i];
+  gate_open(&of->ours[0]->gate[0], 1);
+  for (;;) pause();
+}
+
+static void check_theirs(pthread_mutex_t *mutex, int died) {
+  CHECK_STATUS(pthread_mutex_lock(mutex), died ? EOWNERDEAD : 0);
+  if (died) CHECK_STATUS(pthread_mutex_consistent(mutex), 0);
+  CHECK_STATUS(pthread_mutex_unlock(mutex), 0);
+}
+
+static void check_ours(muster_mutex *mutex, int died) {
+  CHECK_STATUS(muster_mutex_lock(mutex, soon()), died ? EOWNERDEAD : 0);
+  if (died) CHECK_STATUS(muster_mutex_repaired(mutex), 0);
+  CHECK_STATUS(muster_mutex_unlock(mutex), 0);
+}
+
+// Each that the dead one held is told, and none that it had let go of: the list was whole.
+static void among_libcs_own(void) {
+  both *of = shared_memory(sizeof *of);
+  of->theirs = shared_memory(THEIRS * sizeof *of->theirs);
+  pthread_mutexattr_t attributes;
+  REQUIRE(!pthread_mutexattr_init(&attributes) && !pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED) &&
+          !pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST));
+  for (int i = 0; i < THEIRS; i++) REQUIRE(!pthread_mutex_init(&of->theirs[i], &attributes));
+  muster_mutex *handles[OURS];
+  for (int i = 0; i < OURS; i++) of->ours[i] = mutex_scene(), handles[i] = mutex_of(of->ours[i]);
+  for (uint32_t round = 0; round < ROUNDS_OF_BOTH; round++) {
+    of->seed = round, of->ours[0]->gate[0] = 0;
+    pid_t pid = test_fork(locks_both_and_dies, of);
+    gate_wait(&of->ours[0]->gate[0], 1);
+    kill_process(pid);
+    for (int i = 0; i < OURS; i++) check_ours(handles[i], of->kept >> i & 1);
+    for (int i = 0; i < THEIRS; i++) check_theirs(&of->theirs[i], of->kept >> (OURS + i) & 1);
+  }
+  for (int i = 0; i < OURS; i++) CHECK_STATUS(muster_mutex_close(handles[i]), 0);
+}
+
+// Where the kernel is not to be asked for the list, libc's own functions do all.
+static void where_the_list_is_not_told(void) {
+  refuse_call(SYS_get_robust_list, EPERM);
+  among_libcs_own();
+  deaths_are_told_until_repaired();
+}
+
 TEST_SUITE(lock_mutex, {"locks_and_unlocks", locks_and_unlocks, 0}, {"what_is_refused", what_is_refused, 0},
            {"belongs_to_its_thread", belongs_to_its_thread, 0},
            {"deaths_are_told_until_repaired", deaths_are_told_until_repaired, 0},
@@ -438,4 +530,5 @@ TEST_SUITE(lock_mutex, {"locks_and_unlocks", locks_and_unlocks, 0}, {"what_is_re
            {"pollers_and_sleepers", pollers_and_sleepers, 60}, {"fork_inherits_nothing", fork_inherits_nothing, 0},
            {"by_name", by_name, 0}, {"restarts_are_told", restarts_are_told, 0},
            {"no_more_than_the_kernel_releases", no_more_than_the_kernel_releases, 0},
+           {"among_libcs_own", among_libcs_own, 60}, {"where_the_list_is_not_told", where_the_list_is_not_told, 60},
            {"hostile_bytes", hostile_bytes, 60});

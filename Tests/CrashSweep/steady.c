@@ -14,3 +14,9 @@ int clock_gettime(clockid_t which, struct timespec *now) {
   }
   return (int)syscall(SYS_clock_gettime, which, now);
 }
+
+// By which the locks tell whether the coarse clock is to be read again.
+time_t time(time_t *now) {
+  if (now) *now = 1700000000;
+  return 1700000000;
+}

@@ -20,6 +20,7 @@ extern int64_t muster_recheck;
 
 // Wakes all who sleep at the word. Costs some 180 ns also when nobody does: callers know whether anybody may.
 void muster_futex_wake_all(const uint32_t *word);
+void muster_futex_wake_one(const uint32_t *word);
 
 static inline void muster_wait_set_add(muster_wait_set *set, const uint32_t *address, uint32_t expected) {
   set->words[set->count].address = address;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "fork.h"
+#include "robust.h"
 
 // A mutex with room for that of any libc.
 typedef union liveness_lock {
@@ -43,6 +44,7 @@ typedef struct liveness_thread {
   uint32_t id;
   int64_t second;  // when the clock of the locks was last read, in seconds of the time of day, and what it said (lock.h)
   int64_t clock;
+  robust_head *robust;  // its list, where robust mutexes are locked without libc's help; else NULL
 } liveness_thread;
 
 extern _Thread_local liveness_thread muster_liveness_thread __attribute__((visibility("hidden")));

@@ -61,8 +61,37 @@ static inline void lock_note(lock_view *view, const liveness_thread *self, int64
 int muster_lock_may_take(const lock_view *view);
 int muster_lock_taken(lock_view *view, int status, int slept);
 
-// 0 or EOWNERDEAD: held. EBUSY, ENOTRECOVERABLE, EPERM, ENOLCK, ENOMEM, EBADMSG.
-static inline int lock_try(lock_view *view) {
+// As pthread_mutex_trylock.
+static inline int lock_try_word(liveness_thread *self, lock_core *core) {
+#if defined(MUSTER_ROBUST_INLINE)
+  if (__builtin_expect(self->robust != NULL, 1)) {
+    if (__builtin_expect(!robust_try(self->robust, &core->lock.mutex, self->id), 1)) return 0;
+    if (!muster_liveness_died(__atomic_load_n(robust_word(&core->lock.mutex), __ATOMIC_RELAXED))) return EBUSY;
+  }
+#else
+  (void)self;
+#endif
+  return pthread_mutex_trylock(&core->lock.mutex);
+}
+
+// Lets go of one that this thread holds, as pthread_mutex_unlock: 0, EBADMSG. `wake`: one who sleeps at the word.
+void muster_lock_wake(lock_core *core);
+static inline int lock_release_word(liveness_thread *self, lock_core *core) {
+#if defined(MUSTER_ROBUST_INLINE)
+  if (__builtin_expect(self->robust != NULL, 1)) {
+    if (__builtin_expect(robust_release(self->robust, &core->lock.mutex), 0)) muster_lock_wake(core);
+    robust_released(self->robust);
+    return 0;
+  }
+#else
+  (void)self;
+#endif
+  return __builtin_expect(pthread_mutex_unlock(&core->lock.mutex) == 0, 1) ? 0 : EBADMSG;
+}
+
+// 0 or EOWNERDEAD: held. EBUSY, ENOTRECOVERABLE, EPERM, ENOLCK, ENOMEM, EBADMSG. Inlined by force: with several callers in a source
+// compilers make a function of it, which costs a tenth of all.
+__attribute__((always_inline)) static inline int lock_try(lock_view *view) {
   liveness_thread *self = &muster_liveness_thread;
   if (__builtin_expect(muster_fork_inherited(&view->guard) || self->guard.token != view->guard.token ||
                            self->held >= LIVENESS_MOST, 0)) {
@@ -72,7 +101,7 @@ static inline int lock_try(lock_view *view) {
   lock_core *core = view->core;
   // Before the lock: what comes after a locked instruction waits for it.
   int64_t now = lock_clock(self);
-  int status = pthread_mutex_trylock(&core->lock.mutex);
+  int status = lock_try_word(self, core);
   if (__builtin_expect(status || __atomic_load_n(&core->flags, __ATOMIC_SEQ_CST), 0))
     return muster_lock_taken(view, status, 0);
   self->held++;
@@ -110,7 +139,7 @@ static inline int lock_release(lock_view *view) {
   __atomic_store_n(&core->who, UINT64_C(0), __ATOMIC_RELAXED);
   __atomic_store_n(&view->holder, 0u, __ATOMIC_RELAXED);
   muster_liveness_thread.held--;
-  return __builtin_expect(pthread_mutex_unlock(&core->lock.mutex) == 0, 1) ? 0 : EBADMSG;
+  return lock_release_word(&muster_liveness_thread, core);
 }
 
 // By the holder: it is whole again.
