@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "internal/fork.h"
+
 static size_t read_file(const char *path, char *text, size_t size) {
   int saved = errno;
   ssize_t length = -1;
@@ -72,10 +74,40 @@ uint64_t muster_process_start(int32_t pid) {
   return field ? strtoull(field, NULL, 10) : 0;
 }
 
-uint64_t muster_pid_namespace(void) {
+// What stays as it is as long as a process lives, under the number of the process that found it (fork.h): a forked child finds it out
+// anew. Threads that do so at the same time store the same.
+typedef struct own_fact {
+  uint64_t token;
+  uint64_t value;
+} own_fact;
+
+static uint64_t own(own_fact *fact, uint64_t (*find)(void)) {
+  fork_guard guard;
+  if (muster_fork_guard(&guard)) return find();
+  if (__atomic_load_n(&fact->token, __ATOMIC_ACQUIRE) == guard.token) return __atomic_load_n(&fact->value, __ATOMIC_RELAXED);
+  uint64_t value = find();
+  if (!value) return 0;
+  __atomic_store_n(&fact->value, value, __ATOMIC_RELAXED);
+  __atomic_store_n(&fact->token, guard.token, __ATOMIC_RELEASE);
+  return value;
+}
+
+static uint64_t find_start(void) { return muster_process_start((int32_t)getpid()); }
+
+uint64_t muster_own_start(void) {
+  static own_fact start;
+  return own(&start, find_start);
+}
+
+static uint64_t find_pid_namespace(void) {
   struct stat status;
   int saved = errno;
   int got = stat("/proc/self/ns/pid", &status);
   errno = saved;
   return got ? 0 : (uint64_t)status.st_ino;
+}
+
+uint64_t muster_pid_namespace(void) {
+  static own_fact pid_namespace;
+  return own(&pid_namespace, find_pid_namespace);
 }

@@ -309,8 +309,7 @@ int muster_group_join_seated(muster_group *group, const group_seating *seating, 
   int status = may_join(group);
   if (status) return status;
   muster_deadline patience = muster_deadline_after(MUSTER_REGION_PATIENCE);
-  int32_t pid = (int32_t)getpid();
-  newcomer who = {.pid = pid, .thread = this_thread(), .start = muster_process_start(pid)};
+  newcomer who = {.pid = (int32_t)getpid(), .thread = this_thread(), .start = muster_own_start()};
   while ((status = join_once(group, seating, &who, member)) == EAGAIN) {
     if (muster_deadline_passed(patience)) return EOVERFLOW;
     muster_region_sleep_until(muster_deadline_after(50000));

@@ -208,26 +208,45 @@ static int is_mine(const lock_view *view) {
   return muster_liveness_owner(__atomic_load_n(view->word, __ATOMIC_RELAXED)) == muster_liveness_thread.id;
 }
 
+// The word of one who is no sleeper of libc's. EAGAIN: it is held, and ready to be slept at. EBUSY: it changes.
+static int sleep_as_poller(lock_view *view, muster_wait_set *set) {
+  __atomic_fetch_or(&view->core->flags, LOCK_POLLERS, __ATOMIC_SEQ_CST);
+  uint32_t seen = __atomic_load_n(view->word, __ATOMIC_SEQ_CST);
+  if (!muster_liveness_owner(seen)) return EBUSY;
+  if (!(seen & FUTEX_WAITERS) && !__atomic_compare_exchange_n(view->word, &seen, seen | FUTEX_WAITERS, 0,
+                                                              __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+    return EBUSY;
+  set->count = 0;
+  set->recheck = muster_deadline_after(muster_lock_slice());
+  muster_wait_set_add(set, view->word, seen | FUTEX_WAITERS);
+  return EAGAIN;
+}
+
+// It changes whenever one looks: look again soon.
+static int sleep_shortly(lock_view *view, muster_wait_set *set) {
+  set->count = 0;
+  set->recheck = muster_deadline_after(1000000);
+  muster_wait_set_add(set, view->word, __atomic_load_n(view->word, __ATOMIC_RELAXED));
+  return EAGAIN;
+}
+
 int muster_lock_poll(lock_view *view, muster_wait_set *set) {
   for (int turn = 0; turn < POLL_TURNS; turn++) {
     int status = lock_try(view);
     if (status != EBUSY) return status;
     if (is_mine(view)) return EDEADLK;
-    __atomic_fetch_or(&view->core->flags, LOCK_POLLERS, __ATOMIC_SEQ_CST);
-    uint32_t seen = __atomic_load_n(view->word, __ATOMIC_SEQ_CST);
-    if (!muster_liveness_owner(seen)) continue;
-    if (!(seen & FUTEX_WAITERS) && !__atomic_compare_exchange_n(view->word, &seen, seen | FUTEX_WAITERS, 0,
-                                                                __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-      continue;
-    set->count = 0;
-    set->recheck = muster_deadline_after(muster_lock_slice());
-    muster_wait_set_add(set, view->word, seen | FUTEX_WAITERS);
-    return EAGAIN;
+    if (sleep_as_poller(view, set) == EAGAIN) return EAGAIN;
   }
-  set->count = 0;
-  set->recheck = muster_deadline_after(1000000);
-  muster_wait_set_add(set, view->word, __atomic_load_n(view->word, __ATOMIC_RELAXED));
-  return EAGAIN;
+  return sleep_shortly(view, set);
+}
+
+int muster_lock_poll_free(lock_view *view, muster_wait_set *set) {
+  if (muster_fork_inherited(&view->guard)) return EPERM;
+  for (int turn = 0; turn < POLL_TURNS; turn++) {
+    if (!muster_liveness_owner(__atomic_load_n(view->word, __ATOMIC_ACQUIRE))) return 0;
+    if (sleep_as_poller(view, set) == EAGAIN) return EAGAIN;
+  }
+  return sleep_shortly(view, set);
 }
 
 #if defined(SLEEPS_IN_LIBC)

@@ -129,6 +129,10 @@ int muster_mutex_poll(muster_mutex *mutex, muster_wait_set *set) {
   return mutex->read_only ? EACCES : muster_lock_poll(&mutex->view, set);
 }
 
+int muster_mutex_poll_free(muster_mutex *mutex, muster_wait_set *set) {
+  return mutex->read_only ? EACCES : muster_lock_poll_free(&mutex->view, set);
+}
+
 int muster_mutex_repaired(muster_mutex *mutex) {
   if (mutex->read_only) return EACCES;
   int status = lock_held(&mutex->view);

@@ -80,11 +80,11 @@ static int join(muster_rwlock *rwlock) {
   if (status) return status;
   rwlock->slot = &rwlock->slots[rwlock->member];
   rwlock->thread = rwlock->group->thread;
-  rwlock->hold = HOLDS_NOTHING;
   return 0;
 }
 
-static int make_handle(void *memory, size_t size, int only_asks, muster_mismatch *mismatch, muster_rwlock **rwlock) {
+// `hold`: HOLDS_NOTHING to join, OBSERVES, ONLY_ASKS.
+static int make_handle(void *memory, size_t size, rwlock_hold hold, muster_mismatch *mismatch, muster_rwlock **rwlock) {
   *rwlock = NULL;
   uint32_t capacity;
   int status = check(memory, size, &capacity);
@@ -97,22 +97,22 @@ static int make_handle(void *memory, size_t size, int only_asks, muster_mismatch
   made->gate = &made->shared->gate;
   made->slots = slots_in(memory, capacity);
   made->capacity = capacity;
-  made->hold = ONLY_ASKS;
+  made->hold = hold;
   made->spins = 64;
   status = muster_group_attach(group_in(memory), rwlock_group_size(capacity), &made->group);
   if (status) return free(made), status;
   if (made->group->capacity != capacity) status = EBADMSG;
   if (!status) status = muster_lock_view_init(&made->view, memory, &made->shared->core);
-  if (!status && !only_asks) status = muster_lock_compatible(memory, mismatch);
-  if (!status && !only_asks) status = join(made);
-  made->group->read_only = only_asks;
+  if (!status && hold != ONLY_ASKS) status = muster_lock_compatible(memory, mismatch);
+  if (!status && hold == HOLDS_NOTHING) status = join(made);
+  made->group->read_only = hold == ONLY_ASKS;
   if (status) return (void)muster_group_detach(made->group), free(made), status;
   *rwlock = made;
   return 0;
 }
 
 int muster_rwlock_attach(void *memory, size_t size, muster_rwlock **rwlock) {
-  return make_handle(memory, size, 0, NULL, rwlock);
+  return make_handle(memory, size, HOLDS_NOTHING, NULL, rwlock);
 }
 
 // ---- By name
@@ -140,8 +140,8 @@ int muster_rwlock_open(const char *name, const muster_rwlock_options *options, m
                                                            .mismatch = options->mismatch},
                                   &region);
   if (status) return status;
-  status = make_handle(muster_region_payload(region), muster_region_size(region),
-                       (flags & MUSTER_REGION_READ_ONLY) != 0, options->mismatch, rwlock);
+  rwlock_hold hold = flags & MUSTER_REGION_READ_ONLY ? ONLY_ASKS : options->observe ? OBSERVES : HOLDS_NOTHING;
+  status = make_handle(muster_region_payload(region), muster_region_size(region), hold, options->mismatch, rwlock);
   if (status) return muster_region_close(region), status;
   (*rwlock)->region = region;
   return 0;

@@ -140,6 +140,7 @@ static void unlocked_unrepaired_is_poisoned(void) {
   CHECK_STATUS(muster_mutex_try(mutex), ENOTRECOVERABLE);
   CHECK_STATUS(muster_mutex_lock(mutex, MUSTER_DEADLINE_NEVER), ENOTRECOVERABLE);
   CHECK_STATUS(muster_mutex_poll(mutex, &set), ENOTRECOVERABLE);
+  CHECK_STATUS(muster_mutex_poll_free(mutex, &set), 0);
   CHECK(told(mutex).condition == MUSTER_LOCK_POISONED && told(mutex).state == MUSTER_LOCK_FREE);
   CHECK_STATUS(muster_mutex_reset(mutex), 0);
   CHECK_STATUS(muster_mutex_lock(mutex, soon()), EOWNERDEAD);
@@ -284,6 +285,48 @@ static void pollers_and_sleepers(void) {
   CHECK_STATUS(muster_mutex_close(mutex), 0);
 }
 
+// Waits in another's stead, then locks as that one would.
+static void waits_until_free(void *context) {
+  scene *at = context;
+  muster_mutex *mutex = mutex_of(at);
+  muster_wait_set set;
+  muster_deadline end = soon();
+  int status = EBUSY;
+  while (status == EBUSY) {
+    while ((status = muster_mutex_poll_free(mutex, &set)) == EAGAIN && !muster_deadline_passed(end))
+      (void)!muster_wait_any(&set, end);
+    CHECK_STATUS(status, 0);
+    status = status ? status : muster_mutex_try(mutex);
+  }
+  CHECK(status == 0 || status == EOWNERDEAD);
+  if (status) CHECK_STATUS(muster_mutex_repaired(mutex), 0);
+  CHECK_STATUS(muster_mutex_unlock(mutex), 0);
+  CHECK_STATUS(muster_mutex_close(mutex), 0);
+}
+
+static void waits_without_locking(void) {
+  scene *at = mutex_scene();
+  muster_mutex *mutex = mutex_of(at);
+  muster_wait_set set;
+  CHECK_STATUS(muster_mutex_poll_free(mutex, &set), 0);
+  CHECK_STATUS(muster_mutex_unlock(mutex), EPERM);
+  CHECK_STATUS(muster_mutex_try(mutex), 0);
+  CHECK_STATUS(muster_mutex_poll_free(mutex, &set), EAGAIN);
+  CHECK(set.count == 1 && set.recheck > 0);
+  CHECK_STATUS(muster_mutex_unlock(mutex), 0);
+  CHECK_STATUS(muster_mutex_poll_free(mutex, &set), 0);
+  for (int round = 0; round < 20; round++) {
+    at->gate[0] = 0;
+    pid_t holder = test_fork(holds_for_ever, at), pids[4];
+    gate_wait(&at->gate[0], 1);
+    for (int k = 0; k < 4; k++) pids[k] = test_fork(waits_until_free, at);
+    for (int k = 0; k < 4; k++) CHECK(test_asleep(pids[k]));
+    kill_process(holder);
+    for (int k = 0; k < 4; k++) test_join(pids[k], 0);
+  }
+  CHECK_STATUS(muster_mutex_close(mutex), 0);
+}
+
 static void uses_inherited(void *context) {
   muster_mutex *mutex = context;
   muster_wait_set set;
@@ -294,6 +337,7 @@ static void uses_inherited(void *context) {
   CHECK_STATUS(muster_mutex_repaired(mutex), EPERM);
   CHECK_STATUS(muster_mutex_reset(mutex), EPERM);
   CHECK_STATUS(muster_mutex_poll(mutex, &set), EPERM);
+  CHECK_STATUS(muster_mutex_poll_free(mutex, &set), EPERM);
   CHECK_STATUS(muster_mutex_holder(mutex, &holder), EPERM);
   CHECK_STATUS(muster_mutex_close(mutex), 0);
 }
@@ -527,7 +571,8 @@ TEST_SUITE(lock_mutex, {"locks_and_unlocks", locks_and_unlocks, 0}, {"what_is_re
            {"unlocked_unrepaired_is_poisoned", unlocked_unrepaired_is_poisoned, 0},
            {"repairs_by_callback", repairs_by_callback, 0},
            {"sleepers_learn_of_a_death", sleepers_learn_of_a_death, 60}, {"woken_sleepers_die", woken_sleepers_die, 120},
-           {"pollers_and_sleepers", pollers_and_sleepers, 60}, {"fork_inherits_nothing", fork_inherits_nothing, 0},
+           {"pollers_and_sleepers", pollers_and_sleepers, 60},
+           {"waits_without_locking", waits_without_locking, 60}, {"fork_inherits_nothing", fork_inherits_nothing, 0},
            {"by_name", by_name, 0}, {"restarts_are_told", restarts_are_told, 0},
            {"no_more_than_the_kernel_releases", no_more_than_the_kernel_releases, 0},
            {"among_libcs_own", among_libcs_own, 60}, {"where_the_list_is_not_told", where_the_list_is_not_told, 60},

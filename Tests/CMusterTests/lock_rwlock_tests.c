@@ -336,6 +336,40 @@ static void restarts_are_told(void) {
   }
 }
 
+static void dies_in(void *context) {
+  muster_rwlock *lock;
+  REQUIRE(!muster_rwlock_attach(muster_region_payload(context), muster_region_size(context), &lock));
+  CHECK_STATUS(muster_rwlock_write(lock, soon()), 0);
+  raise(SIGKILL);
+}
+
+static void observes(void) {
+  const char *name = test_name("observer");
+  muster_rwlock *observer, *lock;
+  muster_rwlock_options options = {.capacity = 1, .observe = 1};
+  REQUIRE(!muster_rwlock_open(name, &options, &observer));
+  CHECK_STATUS(muster_rwlock_read(observer, soon()), EACCES);
+  CHECK_STATUS(muster_rwlock_write(observer, soon()), EACCES);
+  CHECK_STATUS(muster_rwlock_unlock(observer), EACCES);
+  // It has taken no place, and others attach in its region.
+  muster_region *region = muster_rwlock_region(observer);
+  REQUIRE(!muster_rwlock_attach(muster_region_payload(region), muster_region_size(region), &lock));
+  CHECK_STATUS(muster_rwlock_write(lock, soon()), 0);
+  CHECK_EQUAL(told(observer, NULL).pid, getpid());
+  CHECK_STATUS(muster_rwlock_unlock(lock), 0);
+  CHECK_STATUS(muster_rwlock_close(lock), 0);
+  test_join(test_fork(dies_in, region), SIGKILL);
+  REQUIRE(!muster_rwlock_attach(muster_region_payload(region), muster_region_size(region), &lock));
+  CHECK_STATUS(muster_rwlock_write(lock, soon()), EOWNERDEAD);
+  CHECK_STATUS(muster_rwlock_unlock(lock), 0);
+  CHECK_EQUAL(told(observer, NULL).condition, MUSTER_LOCK_POISONED);
+  CHECK_STATUS(muster_rwlock_reset(observer), 0);
+  CHECK_EQUAL(told(observer, NULL).condition, MUSTER_LOCK_UNREPAIRED);
+  CHECK_STATUS(muster_rwlock_close(lock), 0);
+  CHECK_STATUS(muster_rwlock_close(observer), 0);
+  CHECK_STATUS(muster_region_remove(name, 0), 0);
+}
+
 static int is_libcs(size_t at, uint32_t capacity) {
   size_t core = sizeof(lock_head), group = sizeof(lock_head) + sizeof(rwlock_shared);
   if (at >= core && at < core + 48) return 1;
@@ -401,5 +435,6 @@ TEST_SUITE(lock_rwlock, {"reads_and_writes", reads_and_writes, 0}, {"what_is_ref
            {"readers_wait_for_a_repair", readers_wait_for_a_repair, 0},
            {"dead_waiting_writers_leave_nothing", dead_waiting_writers_leave_nothing, 60},
            {"neither_side_starves", neither_side_starves, 0}, {"polls_and_gives_up", polls_and_gives_up, 0},
-           {"by_name", by_name, 0}, {"restarts_are_told", restarts_are_told, 0},
+           {"by_name", by_name, 0}, {"observes", observes, 0},
+           {"restarts_are_told", restarts_are_told, 0},
            {"hostile_slot", hostile_slot, 0}, {"hostile_bytes", hostile_bytes, 120});

@@ -153,6 +153,10 @@ int muster_mutex_reset(muster_mutex *MUSTER_NONNULL mutex);
 // a loop that does not come.
 int muster_mutex_poll(muster_mutex *MUSTER_NONNULL mutex, muster_wait_set *MUSTER_NONNULL set) MUSTER_MUST_CHECK;
 
+// Waits without locking, for a thread that sleeps in another's stead: 0 when nobody who lives holds the mutex, so that the other may
+// try; EAGAIN with the word to sleep at, as above; EPERM, EACCES.
+int muster_mutex_poll_free(muster_mutex *MUSTER_NONNULL mutex, muster_wait_set *MUSTER_NONNULL set) MUSTER_MUST_CHECK;
+
 // Who holds it. Takes no lock. Returns 0, EPERM.
 int muster_mutex_holder(const muster_mutex *MUSTER_NONNULL mutex,
                         muster_lock_holder *MUSTER_NONNULL holder) MUSTER_MUST_CHECK;
@@ -166,7 +170,7 @@ typedef struct muster_rwlock_options {
   uint32_t capacity;         // places, 1 to 256, one for each handle; when attaching, 0: as it is
   uint32_t flags;            // muster_region_flags; 0 is MUSTER_REGION_OPEN
   uint32_t mode;             // as of a region
-  uint32_t reserved;
+  uint32_t observe;          // 1: does not join, and is of no thread: it asks, resets, and holds the region for handles that attach in it
   muster_deadline deadline;  // as of a region
   muster_mismatch *MUSTER_NULLABLE mismatch;
 } muster_rwlock_options;
@@ -182,7 +186,7 @@ int muster_rwlock_attach(void *MUSTER_NONNULL memory, size_t size,
                          muster_rwlock *MUSTER_NULLABLE *MUSTER_NONNULL rwlock) MUSTER_MUST_CHECK;
 
 // By name: creates or attaches, and joins. As muster_mutex_open, and as muster_rwlock_attach. With MUSTER_REGION_READ_ONLY it
-// does not join and can only ask.
+// does not join and can only ask. An observer's locking gives EACCES.
 int muster_rwlock_open(const char *MUSTER_NONNULL name, const muster_rwlock_options *MUSTER_NONNULL options,
                        muster_rwlock *MUSTER_NULLABLE *MUSTER_NONNULL rwlock) MUSTER_MUST_CHECK;
 

@@ -120,6 +120,9 @@ static inline int lock_wait(lock_view *view, muster_deadline deadline) {
 // The same without waiting: EAGAIN with the word to sleep at.
 int muster_lock_poll(lock_view *view, muster_wait_set *set);
 
+// Whether nobody who lives holds it: 0, EAGAIN with the word to sleep at, EPERM.
+int muster_lock_poll_free(lock_view *view, muster_wait_set *set);
+
 // Whether the calling thread holds it by this handle: 0, EPERM. What was locked in one mapping is not to be unlocked in another:
 // the thread's list of robust locks has its address.
 static inline int lock_held(const lock_view *view) {

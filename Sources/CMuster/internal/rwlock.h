@@ -7,7 +7,7 @@
 #include "lock.h"
 
 // What a handle has of the lock; WAITS_WRITE: the writers' mutex, with the gate closed.
-typedef enum rwlock_hold { HOLDS_NOTHING = 0, HOLDS_READ, HOLDS_WRITE, WAITS_READ, WAITS_WRITE, ONLY_ASKS } rwlock_hold;
+typedef enum rwlock_hold { HOLDS_NOTHING = 0, HOLDS_READ, HOLDS_WRITE, WAITS_READ, WAITS_WRITE, OBSERVES, ONLY_ASKS } rwlock_hold;
 
 struct muster_rwlock {
   rwlock_slot *slot;  // of this member
@@ -29,7 +29,7 @@ struct muster_rwlock {
 // Whether the calling thread may use the handle: 0, EPERM, EACCES.
 static inline int rwlock_mine(const muster_rwlock *rwlock) {
   if (__builtin_expect(muster_fork_inherited(&rwlock->view.guard), 0)) return EPERM;
-  if (__builtin_expect(rwlock->hold == ONLY_ASKS, 0)) return EACCES;
+  if (__builtin_expect(rwlock->hold >= OBSERVES, 0)) return EACCES;
   const liveness_thread *self = &muster_liveness_thread;
   return self->guard.token != rwlock->view.guard.token || self->id != rwlock->thread ? EPERM : 0;
 }
