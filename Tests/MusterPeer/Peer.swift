@@ -18,6 +18,8 @@ struct Peer {
     case "meet": try await meet(arguments[1], rounds: Int(arguments[2]) ?? 0)
     case "die-alive": try await dieAlive(FilePath(arguments[1]), after: arguments[2])
     case "die-writing": try await dieWriting(arguments[1], after: arguments[2])
+    case "die-locked": try dieLocked(arguments[1], cue: arguments[2])
+    case "die-reading": try dieReading(arguments[1], cue: arguments[2])
     default: exit(2)
     }
   }
@@ -43,5 +45,22 @@ struct Peer {
     for value in 1...100 { try writer.write(value) }
     try await Barrier(barrier, parties: 2).wait(for: .seconds(60))
     _ = withExtendedLifetime(writer) { kill(getpid(), SIGKILL) }
+  }
+
+  /// Is killed in a section of a mutex: another comes to a barrier twice, when it is in and when it is to die.
+  static func dieLocked(_ name: String, cue: String) throws {
+    let barrier = try Barrier(cue, parties: 2)
+    try RobustMutex(name).withLockBlocking { try die(after: barrier) }
+  }
+
+  /// The same in a section that reads.
+  static func dieReading(_ name: String, cue: String) throws {
+    let barrier = try Barrier(cue, parties: 2)
+    try RobustReadWriteLock(name, capacity: nil, mode: .attach).withReadLockBlocking { try die(after: barrier) }
+  }
+
+  private static func die(after barrier: Barrier) throws {
+    for _ in 0..<2 { try barrier.waitBlocking(for: .seconds(60)) }
+    kill(getpid(), SIGKILL)
   }
 }

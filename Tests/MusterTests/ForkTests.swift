@@ -36,7 +36,9 @@ struct ForkTests {
         let seqlock = try Seqlock<Int>(name + "-s")
         let group = try Muster.Group(name + "-g", capacity: 3)
         let barrier = try Barrier(name + "-b", parties: 1)
-        func remove() { for kind in ["-s", "-g", "-b"] { try? Region.remove(RegionName(name + kind), force: true) } }
+        let mutex = try RobustMutex(name + "-m")
+        let lock = try RobustReadWriteLock(name + "-r", capacity: 4)
+        func remove() { for kind in ["-s", "-g", "-b", "-m", "-r"] { try? Region.remove(RegionName(name + kind), force: true) } }
         defer { remove() }
         try seqlock.claim()
         try seqlock.write(3)
@@ -53,7 +55,18 @@ struct ForkTests {
           check(caught { () throws(GroupError) in try group.waitForChangeBlocking(since: 0) }?.code == .inherited)
           check(caught { () throws(BarrierError) in try barrier.waitBlocking() }?.code == .inherited)
           check(caught { () throws(BarrierError) in try barrier.arrive() }?.description.contains("forked") == true)
+          for error in [
+            caught({ try mutex.withLockIfAvailable {} }), caught({ try mutex.reset() }), caught({ try mutex.state() }),
+            caught({ try mutex.withLockBlocking {} }), caught({ try lock.withReadLockBlocking {} }),
+            caught({ try lock.withWriteLockIfAvailable {} }), caught({ try lock.reset() }),
+          ] {
+            check((error as? LockError)?.code == .inherited)
+          }
           seqlock.close()
+          mutex.close()
+          lock.close()
+          let ownMutex = try? RobustMutex(name + "-m")
+          check((try? ownMutex?.withLockBlocking { true }) == true)
           group.close()
           barrier.close()
           let own = try? Muster.Group(name + "-g", capacity: 3)
