@@ -47,11 +47,14 @@ let package = Package(
       name: "example-counters", dependencies: ["Muster"], path: "Examples/Swift/counters",
       swiftSettings: swiftSettings),
     .executableTarget(
+      name: "example-ledger", dependencies: ["Muster"], path: "Examples/Swift/ledger", swiftSettings: swiftSettings),
+    .executableTarget(
       name: "benchmark-latency", dependencies: ["Muster"], path: "Benchmarks/swift", swiftSettings: swiftSettings),
     .testTarget(
       name: "MusterTests",
       dependencies: [
         "Muster", "CMuster", "cmuster-tests", "muster-peer", "example-crew", "example-counters",
+        "example-ledger",
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),
     .target(name: "CMusterCLI", cSettings: [.define("_GNU_SOURCE")]),
@@ -80,7 +83,7 @@ let package = Package(
     .testTarget(
       name: "MusterCLITests",
       dependencies: [
-        "MusterCLI", "MPBarrierKit", "MusterToolKit", "mpbarrier", "muster-cli",
+        "Muster", "MusterCLI", "MPBarrierKit", "MusterToolKit", "mpbarrier", "muster-cli",
         .product(name: "Subprocess", package: "swift-subprocess"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),

@@ -25,7 +25,8 @@ public struct LockHolder: Hashable, Sendable {
   public let pid: Int32?
   /// Its thread; 0 where that is not known.
   public let thread: UInt32
-  /// When it took the lock, up to a second too early. `nil` where it is not known.
+  /// When it took the lock, up to a second too early; time that the machine was suspended since is not counted. `nil` where it
+  /// is not known.
   public let since: ContinuousClock.Instant?
   /// Whether it lives. A dead one holds nothing any more: it is there to be told.
   public let isAlive: Bool

@@ -6,6 +6,7 @@ enum ObjectDetails: Equatable, Sendable {
   case barrier(BarrierDetails)
   case group(capacity: Int, members: [MemberDetails])
   case counters(CounterDetails)
+  case lock(LockDetails)
   /// Of a kind that has no more to tell, or that can't be read; `note` says why.
   case other(note: String?)
 }
@@ -80,6 +81,8 @@ extension ObjectDetails {
       return pairs([
         ("writes", "\(counters.sequence)"), ("writer", counters.writerText),
       ]) + counters.table()
+    case .lock(let lock):
+      return lock.lines()
     case .other(let note):
       return note.map { [$0] } ?? []
     }
@@ -128,6 +131,7 @@ struct ShowReport: Encodable, Sendable {
   var barrier: BarrierDetails?
   var group: Group?
   var counters: CounterDetails?
+  var lock: LockDetails?
   var note: String?
 
   init(_ entry: RegionEntry, _ details: ObjectDetails, now: Int64) {
@@ -136,6 +140,7 @@ struct ShowReport: Encodable, Sendable {
     case .barrier(let barrier): self.barrier = barrier
     case .group(let capacity, let members): group = Group(capacity: capacity, members: members)
     case .counters(let counters): self.counters = counters
+    case .lock(let lock): self.lock = lock
     case .other(let note): self.note = note
     }
   }

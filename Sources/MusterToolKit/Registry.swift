@@ -57,6 +57,8 @@ enum Registry {
       case "SEQL":
         let (snapshot, writer) = try CounterRegion.look(entry.name)
         return .counters(CounterDetails(snapshot, writer))
+      case "LOCK":
+        return .lock(LockDetails(try LockState.look(entry.name), now: .now))
       default:
         return .other(note: nil)
       }
@@ -113,6 +115,31 @@ extension BarrierDetails {
       case .action(let member): ("action", member)
       }
     self.members = members.compactMap(MemberDetails.init)
+  }
+}
+
+extension LockDetails {
+  init(_ state: LockState, now: ContinuousClock.Instant) {
+    capacity = state.capacity
+    condition =
+      switch state.condition {
+      case .whole: .whole
+      case .unrepaired: .unrepaired
+      case .poisoned: .poisoned
+      }
+    holder = state.holder.map { Holder($0, now: now) }
+    lastDeath = state.lastDeathPID
+    readers = state.readers.map { Holder($0, now: now) }
+  }
+}
+
+extension LockDetails.Holder {
+  init(_ holder: LockHolder, now: ContinuousClock.Instant) {
+    place = holder.place
+    state = holder.isAlive ? .alive : .dead
+    process = holder.pid
+    thread = holder.thread
+    heldSeconds = holder.since.map { max(0, Double(($0.duration(to: now) / .milliseconds(1)).rounded(.down)) / 1000) }
   }
 }
 

@@ -328,6 +328,12 @@ static int poll_operate(void) {
   return status == EAGAIN || status == EOWNERDEAD ? 0 : status;
 }
 
+static int poll_free_operate(void) {
+  muster_wait_set set;
+  int status = muster_mutex_poll_free(mine, &set);
+  return status == EAGAIN ? 0 : status;
+}
+
 static void wait_check(void) {
   if (sweep->returned) SWEEP_CHECK(sweep->result == 0);
   if (sweep->injection == SWEEP_STALL) sweep_finish();
@@ -732,4 +738,6 @@ SWEEP_SUITE(
     {.name = "lock.rwlock-open-renews", .minimum = 300, .setup = rw_dead_generation, .operate = rw_open_operate,
      .meanwhile = rw_open_meanwhile, .finish = rw_finish, .check = rw_open_check, .variant = 1},
     {.name = "lock.mutex-poll", .minimum = 40, .setup = wait_setup, .prepare = prepare, .operate = poll_operate,
-     .meanwhile = nothing, .finish = finish, .check = wait_check});
+     .meanwhile = nothing, .finish = finish, .check = wait_check},
+    {.name = "lock.mutex-poll-free", .minimum = 20, .setup = wait_setup, .prepare = prepare,
+     .operate = poll_free_operate, .meanwhile = nothing, .finish = finish, .check = wait_check});

@@ -1,6 +1,13 @@
 // The examples do what they say.
 // SPDX-License-Identifier: Apache-2.0
+import Muster
 import Testing
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
 
 @Suite("Examples", .timeLimit(.minutes(1)))
 struct ExampleTests {
@@ -20,6 +27,18 @@ struct ExampleTests {
       #expect(try await run(builtProgram("example-counters"), [name, "count"]).status == 0)
       let seen = try await run(builtProgram("example-counters"), [name])
       #expect(seen.output == "requests 100\nerrors 10\nas of write 110\n")
+    }
+  }
+
+  @Test("ledger: one is killed between taking and giving, the next repairs")
+  func ledger() async throws {
+    try await withName { name in
+      defer { try? Region.remove(RegionName(name + "-lock"), force: true) }
+      #expect(try await run(builtProgram("example-ledger"), [name]).output == "the sum is 1000\n")
+      #expect(try await run(builtProgram("example-ledger"), [name, "die"]).status == -SIGKILL)
+      let next = try await run(builtProgram("example-ledger"), [name]).output
+      #expect(next.hasPrefix("repaired what process ") && next.hasSuffix(" left half done\nthe sum is 1000\n"))
+      #expect(try await run(builtProgram("example-ledger"), [name]).output == "the sum is 1000\n")
     }
   }
 }

@@ -38,7 +38,9 @@ struct ForkTests {
         let barrier = try Barrier(name + "-b", parties: 1)
         let mutex = try RobustMutex(name + "-m")
         let lock = try RobustReadWriteLock(name + "-r", capacity: 4)
-        func remove() { for kind in ["-s", "-g", "-b", "-m", "-r"] { try? Region.remove(RegionName(name + kind), force: true) } }
+        func remove() {
+          for kind in ["-s", "-g", "-b", "-m", "-r"] { try? Region.remove(RegionName(name + kind), force: true) }
+        }
         defer { remove() }
         try seqlock.claim()
         try seqlock.write(3)
