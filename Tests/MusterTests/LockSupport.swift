@@ -50,6 +50,11 @@ final class PlainCount: @unchecked Sendable {
   @inline(never) private func pass() -> Int { value }
 }
 
+/// Nothing of this process holds the region any more. A child that another test has forked may share it for a moment.
+func eventuallyUnheld(_ name: String) async throws {
+  try await eventually { try !Region.inspect(RegionName(name)).isHeld }
+}
+
 /// What an async call threw, as the error of a lock.
 func lockError<Value>(_ body: () async throws -> Value) async -> LockError? {
   do {

@@ -193,7 +193,30 @@ struct RobustMutexTests {
       #expect(lockError(blocking: { try mutex.reset() })?.code == .closed)
       #expect(lockError(blocking: { try mutex.withLockIfAvailable {} })?.code == .closed)
       other.close()
-      #expect(try Region.inspect(RegionName(name)).isHeld == false)
+      try await eventuallyUnheld(name)
+    }
+  }
+
+  @Test("A section may close its own object")
+  func closingFromTheSection() async throws {
+    try await withName { name in
+      let mutex = try RobustMutex(name)
+      #expect(
+        try mutex.withLockIfAvailable {
+          mutex.close()
+          return 3
+        } == 3)
+      let lock = try RobustReadWriteLock(name + "-rw", capacity: 2)
+      defer { try? Region.remove(RegionName(name + "-rw"), force: true) }
+      #expect(
+        try await lock.withWriteLock {
+          lock.close()
+          return 4
+        } == 4)
+      for name in [name, name + "-rw"] {
+        #expect(try LockState.look(name).holder == nil)
+        try await eventuallyUnheld(name)
+      }
     }
   }
 
