@@ -23,6 +23,10 @@ final class Keeper: Sendable {
   static var shared: Keeper { ofProcess.value }
   private static let ofProcess = ForkLocal { Keeper() }
 
+  /// The one for locks whose taking waits for a disk, so that it holds none of the others up.
+  static var disk: Keeper { ofDisk.value }
+  private static let ofDisk = ForkLocal { Keeper() }
+
   private struct Queue {
     var jobs: [Job] = []
     var started = false
