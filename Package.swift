@@ -49,12 +49,15 @@ let package = Package(
     .executableTarget(
       name: "example-ledger", dependencies: ["Muster"], path: "Examples/Swift/ledger", swiftSettings: swiftSettings),
     .executableTarget(
+      name: "example-job", dependencies: ["Muster"], path: "Examples/Swift/job", swiftSettings: swiftSettings),
+    .executableTarget(
       name: "benchmark-latency", dependencies: ["Muster"], path: "Benchmarks/swift", swiftSettings: swiftSettings),
     .testTarget(
       name: "MusterTests",
       dependencies: [
         "Muster", "CMuster", "cmuster-tests", "muster-peer", "example-crew", "example-counters",
         "example-ledger",
+        "example-job",
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),
     .target(name: "CMusterCLI", cSettings: [.define("_GNU_SOURCE")]),

@@ -2,6 +2,12 @@
 import CMuster
 public import SystemPackage
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
 /// The last good state of a process and the ones before it, whatever instruction its writer dies at.
 ///
 /// ```swift
@@ -126,14 +132,24 @@ public final class Checkpoint<State: Sendable>: Sendable {
   ///   `closed`.
   public func load(accepting isGood: (Snapshot) -> Bool) throws(CheckpointError) -> Snapshot? {
     var taken: Snapshot?
-    let isThere = try core.load { bytes, record in
-      guard let state = try? coding.decode(bytes) else { return false }
-      let snapshot = Snapshot(state: state, record: record)
-      guard isGood(snapshot) else { return false }
-      taken = snapshot
-      return true
+    var flaw: String?
+    do throws(CheckpointError) {
+      let isThere = try core.load { bytes, record in
+        do throws(CheckpointError) {
+          let snapshot = try snapshot(bytes, record)
+          guard isGood(snapshot) else { return false }
+          taken = snapshot
+          return true
+        } catch {
+          flaw = flaw ?? error.reason
+          return false
+        }
+      }
+      return isThere ? taken : nil
+    } catch {
+      guard error.code == .noneAccepted, let flaw else { throw error }
+      throw CheckpointError(CheckpointCore.reading, name.string, status: ENOENT, code: .noneAccepted, reason: flaw)
     }
-    return isThere ? taken : nil
   }
 
   /// What is kept, from the newest to the oldest, at most `history` + 1.
@@ -156,7 +172,7 @@ public final class Checkpoint<State: Sendable>: Sendable {
       return Snapshot(state: try coding.decode(bytes), record: record)
     } catch {
       throw CheckpointError(
-        "read the checkpoint", name.string, status: 0, code: .undecodable,
+        CheckpointCore.reading, name.string, status: 0, code: .undecodable,
         reason: "state \(record.sequence) is no \(State.self): \(error)")
     }
   }

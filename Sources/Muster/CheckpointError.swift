@@ -72,7 +72,7 @@ public struct CheckpointError: Error, Hashable, Sendable, CustomStringConvertibl
   public let epoch: UInt64?
   /// At `mismatch`: what differs, where that is known.
   public let mismatch: Mismatch?
-  private let reason: String?
+  let reason: String?
   private let failure: Failure
 
   /// - Parameters:
@@ -135,6 +135,7 @@ public struct CheckpointError: Error, Hashable, Sendable, CustomStringConvertibl
       failure.sentence(
         because: reason ?? "as many writers live as it allows",
         advice: "Some of them were fenced or stopped; they give way when they release or end")
+    case .noneAccepted: failure.sentence(because: "no state was accepted\(reason.map { ": \($0)" } ?? "")")
     case .overtaken: failure.sentence(because: "it was written faster than it could be read", advice: "Try again")
     case .mismatch:
       failure.sentence(

@@ -34,21 +34,30 @@ package struct StandardOutput: Sendable {
   package mutating func write(_ text: String) {
     guard failure == 0 else { return }
     var text = text
-    failure = text.withUTF8 { bytes -> Int32 in
-      var rest = bytes[...]
-      while !rest.isEmpty {
-        let count = rest.withUnsafeBytes { Self.writeOnce(descriptor, $0) }
-        if count >= 0 {
-          rest = rest.dropFirst(count)
-        } else if errno == EAGAIN {
-          var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-          _ = poll(&ready, 1, 1000)
-        } else if errno != EINTR {
-          return errno
-        }
+    failure = text.withUTF8 { Self.writeAll(descriptor, UnsafeRawBufferPointer($0)) }
+  }
+
+  /// Bytes that need not be text.
+  package mutating func write(bytes: [UInt8]) {
+    guard failure == 0 else { return }
+    failure = bytes.withUnsafeBytes { Self.writeAll(descriptor, $0) }
+  }
+
+  /// 0, or why not all could be written.
+  private static func writeAll(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int32 {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let count = writeOnce(descriptor, UnsafeRawBufferPointer(rebasing: rest))
+      if count >= 0 {
+        rest = rest.dropFirst(count)
+      } else if errno == EAGAIN {
+        var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        _ = poll(&ready, 1, 1000)
+      } else if errno != EINTR {
+        return errno
       }
-      return 0
     }
+    return 0
   }
 
   private static func writeOnce(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {

@@ -7,6 +7,7 @@ enum ObjectDetails: Equatable, Sendable {
   case group(capacity: Int, members: [MemberDetails])
   case counters(CounterDetails)
   case lock(LockDetails)
+  case checkpoint(CheckpointDetails)
   /// Of a kind that has no more to tell, or that can't be read; `note` says why.
   case other(note: String?)
 }
@@ -83,6 +84,8 @@ extension ObjectDetails {
       ]) + counters.table()
     case .lock(let lock):
       return lock.lines()
+    case .checkpoint(let checkpoint):
+      return checkpoint.lines()
     case .other(let note):
       return note.map { [$0] } ?? []
     }
@@ -132,6 +135,7 @@ struct ShowReport: Encodable, Sendable {
   var group: Group?
   var counters: CounterDetails?
   var lock: LockDetails?
+  var checkpoint: CheckpointDetails?
   var note: String?
 
   init(_ entry: RegionEntry, _ details: ObjectDetails, now: Int64) {
@@ -141,6 +145,7 @@ struct ShowReport: Encodable, Sendable {
     case .group(let capacity, let members): group = Group(capacity: capacity, members: members)
     case .counters(let counters): self.counters = counters
     case .lock(let lock): self.lock = lock
+    case .checkpoint(let checkpoint): self.checkpoint = checkpoint
     case .other(let note): self.note = note
     }
   }

@@ -40,7 +40,8 @@ struct ShowCommand: ParsableCommand {
     abstract: "Show what a region holds, without joining, holding or changing it.",
     discussion: """
       Of a barrier: its parties, phase, who has arrived, why it is broken, its members and whether they live; of a group \
-      its members; of counters their labels and values; of a lock who holds it, and whether it is to be repaired.
+      its members; of counters their labels and values; of a lock who holds it, and whether it is to be repaired; of a \
+      checkpoint the states that it keeps.
       """)
 
   @Argument(help: "The region's name, as ls shows it.")

@@ -35,6 +35,7 @@ struct RegionEntry: Equatable, Sendable {
   static let kindNames = [
     "BARR": "barrier", "PSXB": "posix-barrier", "GRUP": "group", "SEQL": "counters", "MPBB": "mpbarrier-board",
     "LOCK": "lock",
+    "CKPT": "checkpoint",
   ]
 
   /// In the order of their names, as `ls` shows them.

@@ -59,6 +59,8 @@ enum Registry {
         return .counters(CounterDetails(snapshot, writer))
       case "LOCK":
         return .lock(LockDetails(try LockState.look(entry.name), now: .now))
+      case "CKPT":
+        return .checkpoint(try SharedCheckpoint.details(entry.name))
       default:
         return .other(note: nil)
       }

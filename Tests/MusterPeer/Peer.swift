@@ -20,6 +20,7 @@ struct Peer {
     case "die-writing": try await dieWriting(arguments[1], after: arguments[2])
     case "die-locked": try dieLocked(arguments[1], cue: arguments[2])
     case "die-reading": try dieReading(arguments[1], cue: arguments[2])
+    case "keep-saving": try keepSaving(RegionName(arguments[1]))
     default: exit(2)
     }
   }
@@ -62,5 +63,20 @@ struct Peer {
   private static func die(after barrier: Barrier) throws {
     for _ in 0..<2 { try barrier.waitBlocking(for: .seconds(60)) }
     kill(getpid(), SIGKILL)
+  }
+
+  /// Saves states as fast as it can, each filled with its number, until it is killed, or fenced: then it says by whom.
+  static func keepSaving(_ name: RegionName) throws {
+    let checkpoint = try Checkpoint<InlineArray<16, UInt64>>(name, history: 4)
+    try checkpoint.takeOver()
+    var value = try checkpoint.read()?.sequence ?? 0
+    do throws(CheckpointError) {
+      while true {
+        value += 1
+        try checkpoint.save(InlineArray(repeating: value))
+      }
+    } catch {
+      print(error.code, error.pid ?? 0, error.epoch ?? 0)
+    }
   }
 }

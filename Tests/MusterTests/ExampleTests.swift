@@ -41,4 +41,17 @@ struct ExampleTests {
       #expect(try await run(builtProgram("example-ledger"), [name]).output == "the sum is 1000\n")
     }
   }
+
+  @Test("job: one is killed at work, the next goes on from its last state")
+  func job() async throws {
+    try await withName { name in
+      var seen: [Ended] = []
+      for arguments in [["0"], [], ["1000", "die"], ["500"], []] {
+        seen.append(try await run(builtProgram("example-job"), [name] + arguments))
+      }
+      #expect(seen.map(\.status) == [0, 0, -9, 0, 0])
+      #expect(seen[1].output == "not begun\n")
+      #expect(seen[4].output == "the sum of 1 to 1500 is 1125750, by writer 3\n")
+    }
+  }
 }

@@ -38,13 +38,18 @@ struct ForkTests {
         let barrier = try Barrier(name + "-b", parties: 1)
         let mutex = try RobustMutex(name + "-m")
         let lock = try RobustReadWriteLock(name + "-r", capacity: 4)
+        let checkpoint = try Checkpoint<Int>(RegionName(name + "-c"), history: 2)
         func remove() {
-          for kind in ["-s", "-g", "-b", "-m", "-r"] { try? Region.remove(RegionName(name + kind), force: true) }
+          for kind in ["-s", "-g", "-b", "-m", "-r", "-c"] {
+            try? Region.remove(RegionName(name + kind), force: true)
+          }
         }
         defer { remove() }
         try seqlock.claim()
         try seqlock.write(3)
         try group.join()
+        try checkpoint.takeOver()
+        try checkpoint.save(3)
         // Both kinds of thread are there, and are not in the child.
         _ = await Task { try? await group.waitForChange(since: group.roster, until: .now + .milliseconds(1)) }.value
         let failed = inChild { note in
@@ -64,6 +69,13 @@ struct ForkTests {
           ] {
             check((error as? LockError)?.code == .inherited)
           }
+          check((try? checkpoint.read()?.state) == 3)
+          check((try? checkpoint.records().count) == 1)
+          check(!checkpoint.isWriter)
+          check(caught { () throws(CheckpointError) in try checkpoint.save(4) }?.code == .inherited)
+          check(caught { () throws(CheckpointError) in try checkpoint.takeOver() }?.code == .inherited)
+          check(caught { () throws(CheckpointError) in try checkpoint.release() }?.code == .inherited)
+          check(caught { () throws(CheckpointError) in try checkpoint.writer() }?.description.contains("forked") == true)
           seqlock.close()
           mutex.close()
           lock.close()
@@ -71,6 +83,7 @@ struct ForkTests {
           check((try? ownMutex?.withLockBlocking { true }) == true)
           group.close()
           barrier.close()
+          checkpoint.close()
           let own = try? Muster.Group(name + "-g", capacity: 3)
           check((try? own?.join()) == 1)
           check((try? own?.member(1).pid) == getpid())
@@ -79,6 +92,7 @@ struct ForkTests {
         // The parent's are as they were.
         let state = try group.member(0).state
         try seqlock.write(5)
+        try checkpoint.save(5)
         // What stands in the report is this status; `exit` runs no `defer`.
         if failed != 0 || state != .alive {
           remove()

@@ -79,7 +79,7 @@ extension CheckpointCore {
     }
   }
 
-  private static let reading = "read the checkpoint"
+  static let reading = "read the checkpoint"
 
   private func checkRead(_ status: Int32, _ sequence: UInt64?) throws(CheckpointError) {
     switch status {
