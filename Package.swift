@@ -86,7 +86,7 @@ let package = Package(
     .testTarget(
       name: "MusterCLITests",
       dependencies: [
-        "Muster", "MusterCLI", "MPBarrierKit", "MusterToolKit", "mpbarrier", "muster-cli",
+        "Muster", "MusterCLI", "MPBarrierKit", "MusterToolKit", "mpbarrier", "muster-cli", "muster-peer",
         .product(name: "Subprocess", package: "swift-subprocess"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),

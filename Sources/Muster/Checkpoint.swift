@@ -102,7 +102,7 @@ public final class Checkpoint<State: Sendable>: Sendable {
   }
 
   /// Releases the writer's role, if this object has it, and lets go of the checkpoint; its name and its states stay.
-  /// Closing again does nothing.
+  /// Closing again does nothing. It waits for a durable save that is under way, and for no other call.
   public func close() { core.close() }
 
   // MARK: Reading
@@ -230,7 +230,8 @@ public final class Checkpoint<State: Sendable>: Sendable {
   }
 
   /// Commits a state that is on the disk before anybody can see it. The task waits for the disk, no thread of the
-  /// cooperative pool does. It is not cut short by cancellation: what was begun ends as it would.
+  /// cooperative pool does. It is not cut short by cancellation: what was begun ends as it would. Other saves by this
+  /// object wait for it, ``save(_:)`` on its caller's thread: let one task make both.
   ///
   /// - Returns: its sequence.
   /// - Throws: ``CheckpointError``: as ``save(_:)``; `system` when the disk failed (`EIO`, `ENOSPC`, `EDQUOT`): nothing

@@ -22,7 +22,7 @@ public struct CheckpointRecord: Hashable, Sendable {
   public let checksum: UInt32
   /// Of a roll-back: the sequence of the state whose contents these are again.
   public let restored: UInt64?
-  /// Whether its bytes are those of the checksum. Only ``Checkpoint/history()`` tells of one that is not: it can't be
+  /// Whether its bytes are those of the checksum. Only ``Checkpoint/records()`` tells of one that is not: it can't be
   /// read.
   public let isWhole: Bool
 
