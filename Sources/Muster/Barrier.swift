@@ -144,8 +144,9 @@ public final class Barrier: Sendable {
     options.mismatch = nil
     let barrier = observes ? observer : try Self.join(name, observer, options)
     let member = muster_barrier_member(barrier)
-    let membership = Membership(barrier)
     nonisolated(unsafe) let opened = observer
+    nonisolated(unsafe) let joined = barrier
+    let membership = Membership { muster_group_leave(muster_barrier_group(joined)) }
     self.name = name
     self.member = member == .max ? nil : Int(member)
     self.action = action

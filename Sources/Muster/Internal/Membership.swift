@@ -1,41 +1,65 @@
-// When a barrier's membership may be given up: not while the C core is at work with the handle.
+// When what an object holds of others' (a place, a role) may be given up: not while the C core is at work with the
+// handle.
 //
-// Steps of a member (arriving, polling, a blocking wait) are made one at a time, since they have the exclusive part of
-// the handle. Leaving comes from another thread. If it finds a step in progress, which may be an action that runs for
-// long, or that itself closes the barrier, it is left to the end of that step.
+// Steps (arriving, claiming, polling, a blocking wait) are made one at a time, since they have the exclusive part of the
+// handle. Leaving comes from another thread. If it finds a step in progress, which may be a closure that runs for long,
+// or that itself closes the object, it is left to the end of that step.
+//
+// One word says how things stand. Leaving and steps change it by compare-and-swap, so one of them comes first. Only the
+// keeper's thread makes it `left`, within the job that gives up: who finds it so waits for that job by another one.
 // SPDX-License-Identifier: Apache-2.0
-import CMuster
+import Synchronization
 
 final class Membership: Sendable {
-  private struct State {
-    var isBusy = false
-    var isLeaving = false
+  private enum State {
+    static let idle: UInt32 = 0
+    static let busy: UInt32 = 1
+    /// Busy, and to be left at the end of the step.
+    static let leaving: UInt32 = 2
+    static let left: UInt32 = 3
   }
 
-  private nonisolated(unsafe) let barrier: OpaquePointer
-  private let state = Locked(State())
+  private let word = Atomic<UInt32>(State.idle)
+  private let giveUp: @Sendable () -> Void
 
-  init(_ barrier: OpaquePointer) { self.barrier = barrier }
+  /// - Parameter giveUp: run once, on the keeper's thread.
+  init(giveUp: @escaping @Sendable () -> Void) { self.giveUp = giveUp }
 
-  /// Makes a step. Valid while the handle is in use.
-  func step<Result>(_ body: () -> Result) -> Result {
-    state.withLock { $0.isBusy = true }
-    let result = body()
-    let isLeaving = state.withLock { state in
-      state.isBusy = false
-      return state.isLeaving
+  /// Makes a step. Valid while the handle is in use. What has been left says so itself.
+  func step<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
+    guard word.compareExchange(expected: State.idle, desired: State.busy, ordering: .acquiringAndReleasing).exchanged
+    else {
+      _ = try? Keeper.shared.run {}
+      return try body()
     }
-    if isLeaving { leave() }
-    return result
+    defer { endStep() }
+    return try body()
   }
 
-  /// Gives the place up, now or at the end of the step that is in progress. Doing it again does nothing.
-  func leave() {
+  private func endStep() {
+    let (exchanged, _) = word.compareExchange(
+      expected: State.busy, desired: State.idle, ordering: .acquiringAndReleasing)
+    guard !exchanged else { return }
     _ = try? Keeper.shared.run {
-      state.withLock { state in
-        state.isLeaving = true
-        if !state.isBusy { muster_group_leave(muster_barrier_group(barrier)) }
+      word.store(State.left, ordering: .releasing)
+      giveUp()
+    }
+  }
+
+  /// Gives up, now or at the end of the step that is in progress. Doing it again does nothing.
+  func leave() { _ = try? Keeper.shared.run { leaveHere() } }
+
+  private func leaveHere() {
+    var seen = word.load(ordering: .acquiring)
+    while seen == State.idle || seen == State.busy {
+      let next = seen == State.idle ? State.left : State.leaving
+      let (exchanged, original) = word.compareExchange(
+        expected: seen, desired: next, ordering: .acquiringAndReleasing)
+      guard !exchanged else {
+        if next == State.left { giveUp() }
+        return
       }
+      seen = original
     }
   }
 }
