@@ -51,13 +51,14 @@ let package = Package(
     .executableTarget(
       name: "example-job", dependencies: ["Muster"], path: "Examples/Swift/job", swiftSettings: swiftSettings),
     .executableTarget(
+      name: "example-events", dependencies: ["Muster"], path: "Examples/Swift/events", swiftSettings: swiftSettings),
+    .executableTarget(
       name: "benchmark-latency", dependencies: ["Muster"], path: "Benchmarks/swift", swiftSettings: swiftSettings),
     .testTarget(
       name: "MusterTests",
       dependencies: [
         "Muster", "CMuster", "cmuster-tests", "muster-peer", "example-crew", "example-counters",
-        "example-ledger",
-        "example-job",
+        "example-ledger", "example-job", "example-events",
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),
     .target(name: "CMusterCLI", cSettings: [.define("_GNU_SOURCE")]),

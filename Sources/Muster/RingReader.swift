@@ -14,7 +14,8 @@ public import SystemPackage
 /// let reader = try RingReader("events", capacity: 1 << 20)
 /// do {
 ///   for try await record in reader.records { use(record.bytes) }
-/// } catch let error where error.code == .writerDied {
+/// } catch {
+///   guard error.code == .writerDied else { throw error }
 ///   try await reader.waitForWriter()      // the successor goes on in the same ring, and this reader behind what it read
 /// }
 /// ```
@@ -26,7 +27,7 @@ public import SystemPackage
 ///
 /// The place among the readers belongs to the process, and ends with it or with ``close()``: the writer does not wait
 /// for a dead reader. Reading is for one task at a time (others get `inUse`), and so it stays while that one waits;
-/// ``close()``, ``state()`` and ``waitForWriter(until:)`` may be called from anywhere, meanwhile too.
+/// ``close()`` and ``state()`` may be called from anywhere, meanwhile too.
 public final class RingReader: Sendable {
   /// The ring's name, or the path of its file.
   public var name: String { end.name }
@@ -252,23 +253,23 @@ public final class RingReader: Sendable {
   /// - Throws: ``RingError``: `overtaken`, `corrupt`, `inherited`, `closed`.
   public func state() throws(RingError) -> Ring.State { try end.state() }
 
-  /// Waits until a living process writes: after `writerDied`, for the successor. The task waits, no thread of the
-  /// cooperative pool does.
+  /// Waits until a living process writes: after `writerDied`, for the successor. Or until there is a record: the successor
+  /// may have closed by now. The task waits, no thread of the cooperative pool does.
   ///
-  /// - Throws: ``RingError``: `timedOut`, `cancelled`, `corrupt`, `inherited`, `closed`.
+  /// - Throws: ``RingError``: `timedOut`, `cancelled`, `inUse`, `corrupt`, `inherited`, `closed`.
   public func waitForWriter(until deadline: ContinuousClock.Instant? = nil) async throws(RingError) {
-    try end.begin(Self.awaitingWriter, exclusive: false)
-    defer { end.handle.end() }
+    try end.begin(Self.awaitingWriter)
+    defer { end.handle.end(exclusive: true) }
     try await end.wait(Self.awaitingWriter, .writer, Deadline(deadline))
   }
 
-  /// Waits until a living process writes: after `writerDied`, for the successor. Blocks the thread.
+  /// Waits until a living process writes, or there is a record: as ``waitForWriter(until:)``. Blocks the thread.
   ///
-  /// - Throws: ``RingError``: `timedOut`, `corrupt`, `inherited`, `closed`.
+  /// - Throws: ``RingError``: `timedOut`, `inUse`, `corrupt`, `inherited`, `closed`.
   @available(*, noasync, message: "blocks the thread; use the form that is awaited")
   public func waitForWriterBlocking(until deadline: ContinuousClock.Instant? = nil) throws(RingError) {
-    try end.begin(Self.awaitingWriter, exclusive: false)
-    defer { end.handle.end() }
+    try end.begin(Self.awaitingWriter)
+    defer { end.handle.end(exclusive: true) }
     try end.waitBlocking(Self.awaitingWriter, .writer, Deadline(deadline))
   }
 

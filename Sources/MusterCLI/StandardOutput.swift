@@ -32,8 +32,8 @@ package struct StandardOutput: Sendable {
   }
 
   package mutating func write(_ text: String) {
-    guard failure == 0 else { return }
     var text = text
+    guard failure == 0 else { return }
     failure = text.withUTF8 { Self.writeAll(descriptor, UnsafeRawBufferPointer($0)) }
   }
 

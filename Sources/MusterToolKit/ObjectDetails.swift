@@ -8,6 +8,7 @@ enum ObjectDetails: Equatable, Sendable {
   case counters(CounterDetails)
   case lock(LockDetails)
   case checkpoint(CheckpointDetails)
+  case ring(RingDetails)
   /// Of a kind that has no more to tell, or that can't be read; `note` says why.
   case other(note: String?)
 }
@@ -86,6 +87,7 @@ extension ObjectDetails {
       return lock.lines()
     case .checkpoint(let checkpoint):
       return checkpoint.lines()
+    case .ring(let ring): return ring.lines()
     case .other(let note):
       return note.map { [$0] } ?? []
     }
@@ -136,6 +138,7 @@ struct ShowReport: Encodable, Sendable {
   var counters: CounterDetails?
   var lock: LockDetails?
   var checkpoint: CheckpointDetails?
+  var ring: RingDetails?
   var note: String?
 
   init(_ entry: RegionEntry, _ details: ObjectDetails, now: Int64) {
@@ -146,6 +149,7 @@ struct ShowReport: Encodable, Sendable {
     case .counters(let counters): self.counters = counters
     case .lock(let lock): self.lock = lock
     case .checkpoint(let checkpoint): self.checkpoint = checkpoint
+    case .ring(let ring): self.ring = ring
     case .other(let note): self.note = note
     }
   }

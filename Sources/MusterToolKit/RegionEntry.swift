@@ -36,6 +36,7 @@ struct RegionEntry: Equatable, Sendable {
     "BARR": "barrier", "PSXB": "posix-barrier", "GRUP": "group", "SEQL": "counters", "MPBB": "mpbarrier-board",
     "LOCK": "lock",
     "CKPT": "checkpoint",
+    "RING": "ring",
   ]
 
   /// In the order of their names, as `ls` shows them.

@@ -61,6 +61,8 @@ enum Registry {
         return .lock(LockDetails(try LockState.look(entry.name), now: .now))
       case "CKPT":
         return .checkpoint(try SharedCheckpoint.details(entry.name))
+      case "RING":
+        return .ring(RingDetails(try Ring.look(RegionName(entry.name))))
       default:
         return .other(note: nil)
       }

@@ -21,6 +21,8 @@ struct Peer {
     case "die-locked": try dieLocked(arguments[1], cue: arguments[2])
     case "die-reading": try dieReading(arguments[1], cue: arguments[2])
     case "keep-saving": try keepSaving(RegionName(arguments[1]))
+    case "write-ring": try await writeRing(RegionName(arguments[1]), records: Int(arguments[2]) ?? 0)
+    case "hold-ring": try await holdRing(RegionName(arguments[1]))
     default: exit(2)
     }
   }
@@ -78,5 +80,22 @@ struct Peer {
     } catch {
       print(error.code, error.pid ?? 0, error.epoch ?? 0)
     }
+  }
+
+  /// Writes so many records, 0 to 299 bytes that follow from the record's number, and closes.
+  static func writeRing(_ name: RegionName, records: Int) async throws {
+    let writer = try RingWriter(name, capacity: nil, mode: .attach)
+    for number in 0..<records {
+      try await writer.withClaim(number * 7 % 300) { bytes in
+        for index in bytes.indices { bytes[index] = UInt8(truncatingIfNeeded: number &+ index) }
+      }
+    }
+  }
+
+  /// Becomes a reader that reads nothing, and lives on until it is killed.
+  static func holdRing(_ name: RegionName) async throws {
+    let reader = try RingReader.attach(name)
+    try await Task.sleep(for: .seconds(600))
+    reader.close()
   }
 }

@@ -72,6 +72,59 @@ struct ClosingTests {
     }
   }
 
+  @Test("The ends of a ring that are closed while a task waits have been given back, and the waits throw `closed`")
+  func ring() async throws {
+    try await withName { name in
+      let writer = try RingWriter(RegionName(name), capacity: 1 << 12)
+      let reader = try RingReader(RegionName(name), capacity: 1 << 12)
+      let full = [UInt8](repeating: 7, count: 1 << 10)
+      for _ in 0..<3 { try await writer.write(full, until: .now) }
+      let written = Task { await code { () throws(RingError) in try await writer.write(full) } }
+      try await eventually { writer.waitCount == 1 }
+      writer.close()
+      // At once, not when the waits have ended.
+      let successor = try RingWriter(RegionName(name), capacity: 1 << 12)
+      #expect(successor.predecessor.end.number == 3 && successor.predecessor.diedPID == nil)
+      #expect(await written.value?.code == .closed)
+      for _ in 0..<3 { #expect(try await reader.next().bytes == full) }
+      let awaited = Task { await code { () throws(RingError) in try await reader.next() } }
+      try await eventually { reader.waitCount == 1 }
+      reader.close()
+      #expect(try successor.state().readers == [])
+      #expect(await awaited.value?.code == .closed)
+      let other = try RingReader(RegionName(name), from: .newest, capacity: 1 << 12)
+      let blocked = Task { await blocking { caught { () throws(RingError) in try other.nextBlocking() } } }
+      try await eventually { other.waitCount == 1 }
+      other.close()
+      #expect(await blocked.value?.code == .closed)
+      #expect(try successor.state().readers == [])
+    }
+  }
+
+  @Test("A closure that fills or reads a record may close its own end, which is given back when it ends")
+  func closingWhileLending() async throws {
+    try await withName { name in
+      let writer = try RingWriter(RegionName(name), capacity: 1 << 12)
+      let reader = try RingReader(RegionName(name), capacity: 1 << 12)
+      try await writer.withClaim(8) { bytes in
+        writer.close()
+        // Not a successor's yet.
+        #expect(
+          caught { () throws(RingError) in try RingWriter(RegionName(name), capacity: 1 << 12) }?.code == .hasWriter)
+        bytes.storeBytes(of: 9, as: Int.self)
+      }
+      let successor = try RingWriter(RegionName(name), capacity: 1 << 12)
+      #expect(successor.predecessor.end.number == 1)
+      try await reader.withNext { record in
+        reader.close()
+        #expect(record.bytes.load(as: Int.self) == 9)
+        let readers = try successor.state().readers
+        #expect(readers.count == 1)
+      }
+      #expect(try successor.state().readers == [])
+    }
+  }
+
   @Test("An action may close its own barrier")
   func closingFromTheAction() async throws {
     try await withName { name in
@@ -92,6 +145,7 @@ struct ClosingTests {
       #expect(SeqlockError("open", "x", status: status).code == .system)
       #expect(BarrierError("open", "x", status: status).code == .system)
       #expect(GroupError("open", "x", status: status).code == .system)
+      if status != EAGAIN { #expect(RingError("open", "x", status: status).code == .system) }
     }
     #expect(SeqlockError("wait for", "x", status: EPERM, code: .system).code == .system)
   }
@@ -103,6 +157,14 @@ extension Seqlock {
 
 extension Muster.Group {
   fileprivate var waitCount: Int { handle.waitCount }
+}
+
+extension RingWriter {
+  fileprivate var waitCount: Int { end.handle.waitCount }
+}
+
+extension RingReader {
+  fileprivate var waitCount: Int { end.handle.waitCount }
 }
 
 extension Barrier {

@@ -54,4 +54,29 @@ struct ExampleTests {
       #expect(seen[4].output == "the sum of 1 to 1500 is 1125750, by writer 3\n")
     }
   }
+
+  @Test("events: one tells, another follows, across the death of the writer")
+  func events() async throws {
+    try await withName { name in
+      async let following = run(builtProgram("example-events"), [name])
+      let ring = RegionName(name)
+      try await eventually { (try? Ring.look(ring).readers.count) == 1 }
+      async let killed = run(builtProgram("example-events"), [name, "write", "1000000000"])
+      // One reader, which takes all: so the writer is in the midst of it whenever it is looked at.
+      try await eventually { try Ring.look(ring).end.number > 100 }
+      guard case .alive(let pid) = try Ring.look(ring).writer else {
+        Issue.record("nobody writes")
+        return
+      }
+      kill(pid, SIGKILL)
+      #expect(try await killed.status == -SIGKILL)
+      let successor = try await run(builtProgram("example-events"), [name, "write", "3"])
+      #expect(successor.output.hasPrefix("going on for process \(pid) after "))
+      let lines = try await following.output.split(separator: "\n")
+      let died = try #require(lines.firstIndex { $0.contains("its writer, process \(pid), died") })
+      #expect(died > 100 && lines[died...].count == 4)
+      for (index, line) in lines[..<died].enumerated() { #expect(line == "\(index) event \(index + 1)") }
+      for (index, line) in lines[(died + 1)...].enumerated() { #expect(line == "\(died + index) event \(index + 1)") }
+    }
+  }
 }

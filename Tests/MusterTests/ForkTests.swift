@@ -102,6 +102,40 @@ struct ForkTests {
     }
   }
 
+  @Test("Inherited ends of a ring say so, and can be closed; the parent's go on; the child opens its own")
+  func ring() async throws {
+    try await withName { name in
+      await #expect(processExitsWith: .success) { [name = name as String] in
+        let ring = RegionName(name)
+        let writer = try RingWriter(ring, capacity: 1 << 12)
+        let reader = try RingReader(ring, capacity: 1 << 12)
+        try await writer.write([1])
+        _ = await Task { try? await reader.withNext(until: .now + .milliseconds(1)) { $0.bytes.count } }.value
+        let failed = inChild { note in
+          func check(_ held: Bool, line: Int32 = #line) { note(held, line) }
+          check(caught { () throws(RingError) in try writer.writeBlocking([2]) }?.code == .inherited)
+          check(caught { () throws(RingError) in try writer.commit() }?.code == .inherited)
+          check(caught { () throws(RingError) in try writer.position() }?.code == .inherited)
+          check(caught { () throws(RingError) in try reader.nextBlocking() }?.code == .inherited)
+          check(caught { () throws(RingError) in try reader.waitForWriterBlocking() }?.code == .inherited)
+          check(caught { () throws(RingError) in try reader.seek(.oldest) }?.code == .inherited)
+          check(caught { () throws(RingError) in try reader.state() }?.code == .inherited)
+          check(caught { () throws(RingError) in try RingWriter(ring, capacity: 1 << 12) }?.code == .hasWriter)
+          writer.close()
+          reader.close()
+          let own = try? RingReader(ring, capacity: 1 << 12)
+          check((try? own?.nextBlocking().bytes) == [1])
+          check((try? own?.state().readers.map(\.pid).contains(getpid())) == true)
+          own?.close()
+        }
+        try await writer.write([3])
+        let last = try await reader.next()
+        try? Region.remove(ring, force: true)
+        if failed != 0 || last.bytes != [3] { exit(failed > 0 ? failed : failed < 0 ? 128 - failed : 2) }
+      }
+    }
+  }
+
   @Test("The thread that a fork left and new ones contend for locks")
   func contention() async {
     await #expect(processExitsWith: .success) {

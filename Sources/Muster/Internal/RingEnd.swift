@@ -182,6 +182,7 @@ final class RingEnd: Sendable {
     /// For a record. `untilEnd`: or until nobody writes.
     case record(untilEnd: Bool)
     case room(UInt32)
+    /// For a living writer, or for a record.
     case writer
   }
 
@@ -219,8 +220,17 @@ final class RingEnd: Sendable {
     case .room(let size): membership.step { muster_ring_poll_room(handle.object, size, set) }
     case .record(untilEnd: false): membership.step { muster_ring_poll(handle.object, set) }
     case .record(untilEnd: true): pollUntilEnd(set)
-    case .writer: observing.withLock { muster_ring_poll_writer(observer, set) }
+    case .writer: pollWriter(set)
     }
+  }
+
+  /// A successor may have come, written and closed before anybody looked: then what it wrote is what is waited for. The
+  /// second look comes after the words to sleep at, which its coming has changed, were read.
+  private func pollWriter(_ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 {
+    let status = observing.withLock { muster_ring_poll_writer(observer, set) }
+    guard status == EAGAIN else { return status }
+    let there = withWaitSet { poll(.record(untilEnd: false), $0) }
+    return there == EAGAIN || there == EOWNERDEAD ? EAGAIN : there
   }
 
   /// Whoever leaves changes a word at which the poll says to sleep. What it committed last is found by the second look.
