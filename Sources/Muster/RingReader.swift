@@ -62,6 +62,9 @@ public final class RingReader: Sendable {
 
   private init(_ end: RingEnd) { self.end = end }
 
+  // Not left to the end of `end`, which a wait's thread lets go of a little later than the task goes on.
+  deinit { close() }
+
   /// Becomes a reader of a ring that exists.
   ///
   /// - Parameters:

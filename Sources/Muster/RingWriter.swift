@@ -71,6 +71,10 @@ public final class RingWriter: Sendable {
     predecessor = Ring.Predecessor(found)
   }
 
+  // Not left to the end of `end`: the thread that a wait was handed to lets go of it a little later than the task goes on,
+  // and a process that ends meanwhile would have died as the writer.
+  deinit { close() }
+
   /// Ends writing, cleanly, and lets go of the ring; its name and its records stay. What was claimed and not committed
   /// is dropped. Closing again does nothing. A write that waits for room throws `closed`; a closure that is just filling
   /// a record ends first.

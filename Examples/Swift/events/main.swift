@@ -26,7 +26,8 @@ if arguments.dropFirst().first == "write" {
       }
     } catch {
       guard error.code == .writerDied else { throw error }
-      print(error)  // "Can't read the ring “events”: its writer, process 4711, died. All that it committed has been read..."
+      // "Can't read the ring “events”: its writer, process 4711, died. All that it committed has been read; ..."
+      print(error)
       try await reader.waitForWriter()
     }
   }
