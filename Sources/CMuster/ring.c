@@ -432,9 +432,10 @@ int muster_ring_look_reader(const muster_ring *ring, uint32_t index, muster_ring
   int status = muster_group_member(ring->readers, index, &member);
   if (status) return status;
   state->pid = member.pid;
-  state->alive = member.state == MUSTER_MEMBER_ALIVE;
   state->position = __atomic_load_n(&ring->slots[index].position, __ATOMIC_ACQUIRE);
-  if (!state->alive || state->position == RING_NONE) return state->position = 0, 0;
+  // Who waits for a reader to be there means one that holds what is written from then on.
+  state->alive = member.state == MUSTER_MEMBER_ALIVE && state->position != RING_NONE;
+  if (!state->alive) return state->position = 0, 0;
   muster_ring_place end;
   status = muster_ring_find(ring, MUSTER_RING_NEWEST, &end, NULL);
   if (!status) state->lag = end.position > state->position ? end.position - state->position : 0;

@@ -114,7 +114,7 @@ public final class RingReader: Sendable {
   ///   `overtaken`, `inUse`, `corrupt`, `inherited`, `closed`. No record is lost by any of them.
   public func next(until deadline: ContinuousClock.Instant? = nil) async throws(RingError) -> Ring.Record {
     // Only a wait that may end without a record gives none.
-    try await copied(.record(untilEnd: false), Deadline(deadline))!
+    try await copied(.record(untilEnd: false), deadline)!
   }
 
   /// The next record, or `nil` when all has been read and nobody writes: the writer closed, or none has come yet.
@@ -122,7 +122,7 @@ public final class RingReader: Sendable {
   /// - Parameter deadline: as of ``next(until:)``.
   /// - Throws: as ``next(until:)``.
   public func nextUntilEnd(until deadline: ContinuousClock.Instant? = nil) async throws(RingError) -> Ring.Record? {
-    try await copied(.record(untilEnd: true), Deadline(deadline))
+    try await copied(.record(untilEnd: true), deadline)
   }
 
   /// The next record. Waits if it must, and blocks the thread: the fast form, which spins a little before it sleeps.
@@ -131,7 +131,7 @@ public final class RingReader: Sendable {
   /// - Throws: as ``next(until:)``, without `cancelled`.
   @available(*, noasync, message: "blocks the thread; use the form that is awaited")
   public func nextBlocking(until deadline: ContinuousClock.Instant? = nil) throws(RingError) -> Ring.Record {
-    try copiedBlocking(.record(untilEnd: false), Deadline(deadline))!
+    try copiedBlocking(.record(untilEnd: false), deadline)!
   }
 
   /// The next record, or `nil` when all has been read and nobody writes: as ``nextUntilEnd(until:)``. Blocks the thread.
@@ -140,7 +140,7 @@ public final class RingReader: Sendable {
   /// - Throws: as ``next(until:)``, without `cancelled`.
   @available(*, noasync, message: "blocks the thread; use the form that is awaited")
   public func nextUntilEndBlocking(until deadline: ContinuousClock.Instant? = nil) throws(RingError) -> Ring.Record? {
-    try copiedBlocking(.record(untilEnd: true), Deadline(deadline))
+    try copiedBlocking(.record(untilEnd: true), deadline)
   }
 
   // MARK: In place
@@ -155,6 +155,7 @@ public final class RingReader: Sendable {
   /// - Returns: what `body` did.
   /// - Throws: as ``next(until:)``, or what `body` throws. In a ring of ``Ring/Delivery/latest`` `overtaken` when the
   ///   writer came while `body` was reading: what it read may be of two records. It counts as lost.
+  @inlinable
   public func withNext<Result>(
     until deadline: ContinuousClock.Instant? = nil, _ body: (Ring.Lent) throws -> Result
   ) async throws -> Result {
@@ -170,6 +171,7 @@ public final class RingReader: Sendable {
   /// - Returns: what `body` did.
   /// - Throws: as ``withNext(until:_:)``, without `cancelled`.
   @available(*, noasync, message: "blocks the thread; use the form that is awaited")
+  @inlinable
   public func withNextBlocking<Result>(
     until deadline: ContinuousClock.Instant? = nil, _ body: (Ring.Lent) throws -> Result
   ) throws -> Result {
@@ -194,13 +196,15 @@ public final class RingReader: Sendable {
   public func withNext(
     atMost limit: Int, until deadline: ContinuousClock.Instant? = nil, _ body: (Ring.Lent) throws -> Void
   ) async throws -> Int {
-    let deadline = Deadline(deadline)
     try end.begin(Self.reading)
     defer { end.handle.end(exclusive: true) }
+    var count = try lend(limit, body)
+    guard count == 0 else { return count }
+    let deadline = Deadline(deadline)
     for _ in 0..<Self.attempts {
-      let count = try lend(limit, body)
-      if count > 0 { return count }
       try await end.wait(Self.reading, .record(untilEnd: false), deadline)
+      count = try lend(limit, body)
+      if count > 0 { return count }
     }
     throw end.failure(Self.reading, EAGAIN)
   }
@@ -215,13 +219,15 @@ public final class RingReader: Sendable {
   public func withNextBlocking(
     atMost limit: Int, until deadline: ContinuousClock.Instant? = nil, _ body: (Ring.Lent) throws -> Void
   ) throws -> Int {
-    let deadline = Deadline(deadline)
     try end.begin(Self.reading)
     defer { end.handle.end(exclusive: true) }
+    var count = try lend(limit, body)
+    guard count == 0 else { return count }
+    let deadline = Deadline(deadline)
     for _ in 0..<Self.attempts {
-      let count = try lend(limit, body)
-      if count > 0 { return count }
       try waitBlocking(.record(untilEnd: false), deadline)
+      count = try lend(limit, body)
+      if count > 0 { return count }
     }
     throw end.failure(Self.reading, EAGAIN)
   }
@@ -283,22 +289,30 @@ public final class RingReader: Sendable {
   /// How often one goes on at once who is overtaken each time that there is something.
   private static let attempts = 100
 
-  private func copied(_ what: RingEnd.Waiting, _ deadline: Deadline) async throws(RingError) -> Ring.Record? {
+  private func copied(
+    _ what: RingEnd.Waiting, _ deadline: ContinuousClock.Instant?
+  ) async throws(RingError) -> Ring.Record? {
     try end.begin(Self.reading)
     defer { end.handle.end(exclusive: true) }
+    if let record = try copy() { return record }
+    let deadline = Deadline(deadline)
     for _ in 0..<Self.attempts {
-      if let record = try copy() { return record }
       if try await end.wait(Self.reading, what, deadline) == .nobodyWrites { return nil }
+      if let record = try copy() { return record }
     }
     throw end.failure(Self.reading, EAGAIN)
   }
 
-  private func copiedBlocking(_ what: RingEnd.Waiting, _ deadline: Deadline) throws(RingError) -> Ring.Record? {
+  private func copiedBlocking(
+    _ what: RingEnd.Waiting, _ deadline: ContinuousClock.Instant?
+  ) throws(RingError) -> Ring.Record? {
     try end.begin(Self.reading)
     defer { end.handle.end(exclusive: true) }
+    if let record = try copy() { return record }
+    let deadline = Deadline(deadline)
     for _ in 0..<Self.attempts {
-      if let record = try copy() { return record }
       if try waitBlocking(what, deadline) == .nobodyWrites { return nil }
+      if let record = try copy() { return record }
     }
     throw end.failure(Self.reading, EAGAIN)
   }

@@ -94,18 +94,14 @@ public final class RingWriter: Sendable {
   /// - Returns: what `body` did.
   /// - Throws: ``RingError``: `timedOut`, `cancelled`, `tooLarge`, `inUse`, `corrupt`, `inherited`, `closed`; or what
   ///   `body` throws.
+  @inlinable
   public func withClaim<Result>(
     _ size: Int, commit: Bool = true, until deadline: ContinuousClock.Instant? = nil,
     _ body: (UnsafeMutableRawBufferPointer) throws -> Result
   ) async throws -> Result {
-    let size = try records(size)
-    let deadline = Deadline(deadline)
-    try end.begin(Self.writing)
-    defer { end.handle.end(exclusive: true) }
-    while true {
-      if let result = try claim(size, commit: commit, spinning: false, body) { return result }
-      try await end.wait(Self.writing, .room(size), deadline)
-    }
+    var result: Result?
+    try await fill(size, commit: commit, until: deadline) { result = try body($0) }
+    return result!
   }
 
   /// Has a record written where it will be read. Waits for room if it must, and blocks the thread: the fast form, which
@@ -115,18 +111,14 @@ public final class RingWriter: Sendable {
   /// - Returns: what `body` did.
   /// - Throws: as ``withClaim(_:commit:until:_:)``, without `cancelled`.
   @available(*, noasync, message: "blocks the thread; use the form that is awaited")
+  @inlinable
   public func withClaimBlocking<Result>(
     _ size: Int, commit: Bool = true, until deadline: ContinuousClock.Instant? = nil,
     _ body: (UnsafeMutableRawBufferPointer) throws -> Result
   ) throws -> Result {
-    let size = try records(size)
-    let deadline = Deadline(deadline)
-    try end.begin(Self.writing)
-    defer { end.handle.end(exclusive: true) }
-    while true {
-      if let result = try claim(size, commit: commit, spinning: deadline != .now, body) { return result }
-      try end.waitBlocking(Self.writing, .room(size), deadline)
-    }
+    var result: Result?
+    try fillBlocking(size, commit: commit, until: deadline) { result = try body($0) }
+    return result!
   }
 
   // MARK: By copy
@@ -143,12 +135,13 @@ public final class RingWriter: Sendable {
     _ bytes: some Collection<UInt8>, commit: Bool = true, until deadline: ContinuousClock.Instant? = nil
   ) async throws(RingError) {
     let size = try records(bytes.count)
-    let deadline = Deadline(deadline)
     try end.begin(Self.writing)
     defer { end.handle.end(exclusive: true) }
-    while try !store(bytes, commit: commit, spinning: false) {
+    if try store(bytes, commit: commit, .now) { return }
+    let deadline = Deadline(deadline)
+    repeat {
       try await end.wait(Self.writing, .room(size), deadline)
-    }
+    } while try !store(bytes, commit: commit, .now)
   }
 
   /// Writes a record. Waits for room if it must, and blocks the thread: the fast form, which spins a little before it
@@ -161,10 +154,11 @@ public final class RingWriter: Sendable {
     _ bytes: some Collection<UInt8>, commit: Bool = true, until deadline: ContinuousClock.Instant? = nil
   ) throws(RingError) {
     let size = try records(bytes.count)
-    let deadline = Deadline(deadline)
     try end.begin(Self.writing)
     defer { end.handle.end(exclusive: true) }
-    while try !store(bytes, commit: commit, spinning: deadline != .now) {
+    if try store(bytes, commit: commit, .now) { return }
+    let deadline = Deadline(deadline)
+    while try !store(bytes, commit: commit, Self.spinning(deadline)) {
       try end.waitBlocking(Self.writing, .room(size), deadline)
     }
   }
@@ -196,6 +190,36 @@ public final class RingWriter: Sendable {
 
   // MARK: Attempts
 
+  @usableFromInline
+  func fill(
+    _ size: Int, commit: Bool, until deadline: ContinuousClock.Instant?,
+    _ body: (UnsafeMutableRawBufferPointer) throws -> Void
+  ) async throws {
+    let size = try records(size)
+    try end.begin(Self.writing)
+    defer { end.handle.end(exclusive: true) }
+    if try claim(size, commit: commit, .now, body) { return }
+    let deadline = Deadline(deadline)
+    repeat {
+      try await end.wait(Self.writing, .room(size), deadline)
+    } while try !claim(size, commit: commit, .now, body)
+  }
+
+  @usableFromInline
+  func fillBlocking(
+    _ size: Int, commit: Bool, until deadline: ContinuousClock.Instant?,
+    _ body: (UnsafeMutableRawBufferPointer) throws -> Void
+  ) throws {
+    let size = try records(size)
+    try end.begin(Self.writing)
+    defer { end.handle.end(exclusive: true) }
+    if try claim(size, commit: commit, .now, body) { return }
+    let deadline = Deadline(deadline)
+    while try !claim(size, commit: commit, Self.spinning(deadline), body) {
+      try end.waitBlocking(Self.writing, .room(size), deadline)
+    }
+  }
+
   private static let writing = "write to the ring"
 
   private func records(_ size: Int) throws(RingError) -> UInt32 {
@@ -203,8 +227,8 @@ public final class RingWriter: Sendable {
     return size
   }
 
-  /// A deadline that has passed, and one that doesn't even want a spin.
-  private static func deadline(spinning: Bool) -> Deadline { spinning ? 1 : .now }
+  /// A deadline that has passed, by which C's claim spins and does not sleep; or one that doesn't even want that.
+  private static func spinning(_ deadline: Deadline) -> Deadline { deadline == .now ? .now : 1 }
 
   /// The status of a claim, or of a write: whether there was room.
   private func hadRoom(_ status: Int32) throws(RingError) -> Bool {
@@ -216,31 +240,27 @@ public final class RingWriter: Sendable {
     }
   }
 
-  /// `nil`: there is no room.
-  private func claim<Result>(
-    _ size: UInt32, commit: Bool, spinning: Bool, _ body: (UnsafeMutableRawBufferPointer) throws -> Result
-  ) throws -> Result? {
+  /// Whether there was room.
+  private func claim(
+    _ size: UInt32, commit: Bool, _ deadline: Deadline, _ body: (UnsafeMutableRawBufferPointer) throws -> Void
+  ) throws -> Bool {
     // One step, so that a successor doesn't begin in what is being filled.
     try end.membership.step {
       let writer = muster_ring_writer_of(end.handle.object)
       var place: UnsafeMutableRawPointer?
-      let status = muster_ring_writer_claim(writer, size, Self.deadline(spinning: spinning), &place)
-      guard try hadRoom(status) else { return nil }
-      let result: Result
+      guard try hadRoom(muster_ring_writer_claim(writer, size, deadline, &place)) else { return false }
       do {
-        result = try body(UnsafeMutableRawBufferPointer(start: place, count: Int(size)))
+        try body(UnsafeMutableRawBufferPointer(start: place, count: Int(size)))
       } catch {
         muster_ring_cancel(end.handle.object)
         throw error
       }
-      if commit { _ = try hadRoom(muster_ring_writer_commit(writer)) }
-      return result
+      return try !commit || hadRoom(muster_ring_writer_commit(writer))
     }
   }
 
   /// Whether there was room.
-  private func store(_ bytes: some Collection<UInt8>, commit: Bool, spinning: Bool) throws(RingError) -> Bool {
-    let deadline = Self.deadline(spinning: spinning)
+  private func store(_ bytes: some Collection<UInt8>, commit: Bool, _ deadline: Deadline) throws(RingError) -> Bool {
     let status =
       bytes.withContiguousStorageIfAvailable { copy(UnsafeRawBufferPointer($0), commit: commit, deadline) }
       ?? Array(bytes).withUnsafeBytes { copy($0, commit: commit, deadline) }

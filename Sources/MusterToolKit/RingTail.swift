@@ -61,7 +61,7 @@ struct RingTail {
     var seen = 0
     while seen < count ?? .max {
       guard let record = try next(reader) else {
-        tell("its writer has ended")
+        if output.failure == 0 { tell("its writer has ended") }
         break
       }
       if record.lost > 0 { tell("\(record.lost) record\(record.lost == 1 ? "" : "s") lost") }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "internal/ring.h"
 #include "ring_support.h"
 #include "support.h"
 #include "test.h"
@@ -111,6 +112,20 @@ static void batches(void) {
     CHECK_STATUS(muster_ring_close(reader), 0);
     ring_test_end(&scene);
   }
+}
+
+// Who has taken a place and not yet found where to begin is no reader that a writer could rely on.
+static void a_reader_is_told_of_once_it_holds_a_position(void) {
+  ring_scene scene = ring_test_scene(BYTES, MUSTER_RING_LOSSLESS);
+  muster_ring *reader = ring_test_reader(&scene, MUSTER_RING_OLDEST);
+  muster_ring_reader_state state;
+  CHECK_STATUS(muster_ring_look_reader(reader, 0, &state), 0);
+  CHECK(state.alive && state.pid == getpid() && state.position == 0);
+  __atomic_store_n(&reader->slots[0].position, RING_NONE, __ATOMIC_RELEASE);
+  CHECK_STATUS(muster_ring_look_reader(reader, 0, &state), 0);
+  CHECK(!state.alive && state.position == 0 && state.lag == 0);
+  CHECK_STATUS(muster_ring_close(reader), 0);
+  ring_test_end(&scene);
 }
 
 static void lossless_waits_for_the_slowest(void) {
@@ -403,6 +418,7 @@ static void in_a_file(void) {
 }
 
 TEST_SUITE(ring, {"sizes_and_arguments", sizes_and_arguments, 0}, {"every_size", every_size, 0}, {"batches", batches, 0},
+           {"a_reader_is_told_of_once_it_holds_a_position", a_reader_is_told_of_once_it_holds_a_position, 0},
            {"lossless_waits_for_the_slowest", lossless_waits_for_the_slowest, 0},
            {"latest_counts_what_was_lost", latest_counts_what_was_lost, 0},
            {"overtaken_in_place", overtaken_in_place, 0}, {"lost_is_told_once", lost_is_told_once, 0},

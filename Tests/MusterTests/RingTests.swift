@@ -157,6 +157,32 @@ struct RingTests {
     }
   }
 
+  @Test("64 readers, each a task of this process, get all of it on a pool of few threads; a 65th is refused")
+  func manyReaders() async throws {
+    try await withRing { name in
+      let writer = try RingWriter(name, capacity: 1 << 12)
+      let readers = try (0..<64).map { _ in try RingReader(name, capacity: 1 << 12) }
+      let more = try #require(throws: RingError.self) { try RingReader(name, capacity: 1 << 12) }
+      #expect(more.code == .full && more.errno == .overflow)
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        for reader in readers {
+          group.addTask {
+            for number in 0..<200 {
+              let found = try await reader.next()
+              #expect(found.bytes == record(number))
+            }
+          }
+        }
+        group.addTask { for number in 0..<200 { try await writer.write(record(number)) } }
+        try await group.waitForAll()
+      }
+      readers[0].close()
+      #expect(try writer.state().readers.count == 63)
+      let late = try RingReader(name, capacity: 1 << 12)
+      #expect(try late.state().readers.count == 64)
+    }
+  }
+
   @Test("Of a killed writer all that it committed, then writerDied; a successor goes on, and so does the reader")
   func succession() async throws {
     try await withRing { name in

@@ -136,7 +136,7 @@ typedef struct muster_ring_state {
 
 typedef struct muster_ring_reader_state {
   int32_t pid;
-  uint32_t alive;     // 0: nobody is in this place, or one who died
+  uint32_t alive;     // 0: nobody is in this place, one who died, or one who holds no position yet, or no more
   uint64_t position;  // what it released last
   uint64_t lag;       // bytes from there to the end
 } muster_ring_reader_state;
