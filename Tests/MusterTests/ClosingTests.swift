@@ -146,6 +146,7 @@ struct ClosingTests {
       #expect(BarrierError("open", "x", status: status).code == .system)
       #expect(GroupError("open", "x", status: status).code == .system)
       if status != EAGAIN { #expect(RingError("open", "x", status: status).code == .system) }
+      #expect(LockError("open", "x", status: status).code == .system)
     }
     #expect(SeqlockError("wait for", "x", status: EPERM, code: .system).code == .system)
   }
