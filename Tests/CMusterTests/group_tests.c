@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../../Sources/CMuster/internal/group_layout.h"
@@ -94,6 +95,31 @@ static void join_leave_and_join_again(void) {
   CHECK_STATUS(muster_group_free_dead(group), 0);
   CHECK_EQUAL(muster_group_roster(group), roster);
   CHECK_STATUS(muster_group_close(NULL), 0);
+  end_of(name, group);
+}
+
+static void joins_for_itself(void *name) {
+  join_as(open_group(name, 2), 1);
+  raise(SIGKILL);
+}
+
+// A process finds out once when it started: not from its parent.
+static void each_process_tells_its_own_start(void) {
+  const char *name = test_name("g");
+  muster_group *group = open_group(name, 2);
+  join_as(group, 0);
+  // More than the clock tick in which starts are counted.
+  struct timespec tick = {.tv_nsec = 30000000};
+  while (nanosleep(&tick, &tick)) continue;
+  test_join(test_fork(joins_for_itself, (void *)(uintptr_t)name), SIGKILL);
+  muster_member ours, theirs;
+  CHECK_STATUS(muster_group_member(group, 0, &ours), 0);
+  CHECK_STATUS(muster_group_member(group, 1, &theirs), 0);
+  CHECK(ours.start > 0 && theirs.start > ours.start);
+  CHECK_STATUS(muster_group_leave(group), 0);
+  join_as(group, 0);
+  CHECK_STATUS(muster_group_member(group, 0, &theirs), 0);
+  CHECK_EQUAL(theirs.start, ours.start);
   end_of(name, group);
 }
 
@@ -521,6 +547,7 @@ static void a_thread_holds_no_more_locks_than_the_kernel_releases(void) {
 }
 
 TEST_SUITE(group, {"join_leave_and_join_again", join_leave_and_join_again, 0}, {"every_capacity", every_capacity, 0},
+           {"each_process_tells_its_own_start", each_process_tells_its_own_start, 0},
            {"another_capacity_is_refused", another_capacity_is_refused, 0}, {"every_way_to_end", every_way_to_end, 0}, MAIN_THREAD_TEST
            {"free_places_come_before_dead_ones", free_places_come_before_dead_ones, 0},
            {"a_crash_loop_never_fills_the_table", a_crash_loop_never_fills_the_table, 60},
