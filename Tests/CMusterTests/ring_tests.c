@@ -414,7 +414,14 @@ static void in_a_file(void) {
     CHECK_STATUS(muster_ring_close(writer), 0);
     CHECK_STATUS(muster_ring_close(reader), 0);
   }
-  CHECK_STATUS(muster_region_remove(path, MUSTER_REGION_FILE), 0);
+  // One byte less is no ring, and one who finds that leaves nothing open.
+  unsigned before = count_descriptors();
+  muster_ring *cut = NULL;
+  CHECK_STATUS(truncate(path, (off_t)(MUSTER_REGION_HEADER_SIZE + muster_ring_size(BYTES) - 1)), 0);
+  CHECK_STATUS(muster_ring_open(path, &options, &cut), EBADMSG);
+  CHECK(!cut);
+  CHECK_EQUAL(count_descriptors(), before);
+  CHECK_STATUS(unlink(path), 0);
 }
 
 TEST_SUITE(ring, {"sizes_and_arguments", sizes_and_arguments, 0}, {"every_size", every_size, 0}, {"batches", batches, 0},

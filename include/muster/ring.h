@@ -202,8 +202,9 @@ int muster_ring_stop_reading(muster_ring *MUSTER_NONNULL ring);
 // ---- Writing. EPERM from each: this handle doesn't write in this process.
 
 // Room for a record of `size` bytes, behind what was claimed before and not yet committed. Never waits in latest mode.
-// Returns 0, EINVAL (more than a quarter of the ring), ETIMEDOUT (lossless: a living reader has not made room by the
-// deadline), EOVERFLOW (a batch of more than three quarters of the ring), EPERM, EBADMSG.
+// After an error what was claimed before stays claimed. Returns 0, EINVAL (more than a quarter of the ring), ETIMEDOUT
+// (lossless: a living reader has not made room by the deadline), EOVERFLOW (a batch of more than three quarters of the
+// ring), EPERM, EBADMSG.
 int muster_ring_claim(muster_ring *MUSTER_NONNULL ring, uint32_t size, muster_deadline deadline,
                       void *MUSTER_NULLABLE *MUSTER_NONNULL place) MUSTER_MUST_CHECK;
 
@@ -238,8 +239,8 @@ int muster_ring_release(muster_ring *MUSTER_NONNULL ring) MUSTER_NONBLOCKING;
 int muster_ring_still_valid(const muster_ring *MUSTER_NONNULL ring,
                             const muster_ring_record *MUSTER_NONNULL record) MUSTER_NONBLOCKING;
 
-// Copies the next record and releases it. record->bytes is `buffer`. Returns as next, and EMSGSIZE: it is larger than
-// `capacity`: record->size tells; it is still the next.
+// Copies the next record and releases it, with all that next gave before, whatever has become of that. record->bytes
+// is `buffer`. Returns as next, and EMSGSIZE: it is larger than `capacity`: record->size tells; it is still the next.
 int muster_ring_read(muster_ring *MUSTER_NONNULL ring, void *MUSTER_NONNULL buffer, uint32_t capacity,
                      muster_ring_record *MUSTER_NONNULL record) MUSTER_NONBLOCKING MUSTER_MUST_CHECK;
 
