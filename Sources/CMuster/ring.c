@@ -322,8 +322,7 @@ static int go_to(muster_ring *ring, muster_ring_from from, const muster_ring_pla
   if (status) return status;
   muster_ring_reader *reader = &ring->reader;
   reader->position = reader->held = to.position;
-  reader->number = to.number;
-  reader->held_number = to.number - lost;
+  reader->number = reader->held_number = to.number - lost;
   reader->lost = lost;
   if (reader->published) __atomic_store_n(reader->published, to.position, __ATOMIC_RELEASE);
   return gone ? ESTALE : 0;
@@ -394,7 +393,8 @@ int muster_ring_position(const muster_ring *ring, muster_ring_place *place) {
   if (muster_fork_inherited(&ring->guard)) return EPERM;
   if (ring->role == RING_LOOKS) return EPERM;
   const muster_ring_writer *writer = &ring->writer;
-  if (ring->role == RING_READS) *place = (muster_ring_place){ring->reader.position, ring->reader.number};
+  const muster_ring_reader *reader = &ring->reader;
+  if (ring->role == RING_READS) *place = (muster_ring_place){reader->position, reader->number + reader->lost};
   else *place = (muster_ring_place){writer->first ? writer->start : writer->position, writer->number};
   return 0;
 }

@@ -16,13 +16,13 @@ MUSTER_NONBLOCKING static int go_on(muster_ring_reader *reader) {
   muster_ring_place to;
   if (muster_ring_mark_from(ring, least + bytes / 4, &to) && muster_ring_mark_from(ring, least, &to)) return EAGAIN;
   if (!muster_ring_is_there(ring, to.position)) return EAGAIN;
-  if (to.position < reader->position || to.number < reader->number) return EBADMSG;
-  reader->lost += to.number - reader->number;
-  // What was given before and not released stays held: its release will say that it is gone. The number that is held stays
-  // in any case, since what is told to be lost with a record may have to be told again.
+  if (to.position < reader->position || to.number < reader->number + reader->lost) return EBADMSG;
+  // The number stays until this is told, so that a release before that holds it too: what is told to be lost with a record
+  // may have to be told again.
+  reader->lost = to.number - reader->number;
+  // What was given before and not released stays held: its release will say that it is gone.
   if (reader->held == reader->position) reader->held = to.position;
   reader->position = to.position;
-  reader->number = to.number;
   return 0;
 }
 
@@ -33,7 +33,7 @@ MUSTER_NONBLOCKING int muster_ring_next_more(muster_ring_reader *reader, muster_
   const muster_ring *ring = reader->ring;
   uint64_t overtook = RING_NONE;
   for (int turn = 0; turn < ATTEMPTS; turn++) {
-    muster_ring_place next = {reader->position, reader->number};
+    muster_ring_place next = {reader->position, reader->number + reader->lost};
     uint64_t word;
     int status = muster_ring_step(ring, &next, &word);
     if (reader->latest && !muster_ring_holds(reader, reader->position)) {
@@ -52,7 +52,7 @@ MUSTER_NONBLOCKING int muster_ring_next_more(muster_ring_reader *reader, muster_
     *record = (muster_ring_record){.bytes = reader->data + (reader->position & reader->mask) + 8,
                                    .size = (uint32_t)(word & MUSTER_RING_SIZE_MASK),
                                    .position = reader->position,
-                                   .number = reader->number,
+                                   .number = reader->number + reader->lost,
                                    .lost = reader->lost};
     reader->lost = 0;
     reader->position = next.position;
@@ -97,7 +97,7 @@ MUSTER_NONBLOCKING int muster_ring_read(muster_ring *ring, void *buffer, uint32_
     if (record->size > capacity) {
       // Before the record, but behind a filler or what was lost.
       reader->position = record->position;
-      reader->number = record->number;
+      reader->number = record->number - record->lost;
       reader->lost = record->lost;
       record->bytes = NULL;
       return EMSGSIZE;
@@ -106,7 +106,7 @@ MUSTER_NONBLOCKING int muster_ring_read(muster_ring *ring, void *buffer, uint32_
     else memcpy(buffer, record->bytes, record->size);
     if (reader->latest && !muster_ring_holds(reader, record->position)) {
       reader->position = record->position;
-      reader->number = record->number;
+      reader->number = record->number - record->lost;
       reader->lost = record->lost;
       continue;
     }

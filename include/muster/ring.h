@@ -310,7 +310,7 @@ typedef struct muster_ring_reader {
   // Not in pairs that a compiler would copy by one load of 16 bytes, just after two stores of 8: that is slow.
   uint64_t position;  // of the next record
   uint64_t lost;      // to be told with the next record
-  uint64_t number;    // of the next record
+  uint64_t number;    // of the next record, less `lost`
   uint64_t mask;
   uint64_t held;      // the place of the first record that is not released
   const uint64_t *MUSTER_NONNULL reserve;  // how far the writer may have written
@@ -451,8 +451,7 @@ MUSTER_NONBLOCKING static inline int muster_ring_reader_release(muster_ring_read
     return ESTALE;
   }
   reader->held = reader->position;
-  // What was lost and is not told yet will be told with the next record, and again should that have to be discarded.
-  reader->held_number = reader->number - reader->lost;
+  reader->held_number = reader->number;
   if (!reader->published) return 0;
   __atomic_store_n(reader->published, reader->position, __ATOMIC_RELEASE);
   if (reader->latest) return 0;
