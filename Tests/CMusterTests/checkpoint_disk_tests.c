@@ -7,10 +7,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../../Sources/CMuster/internal/checkpoint.h"
@@ -495,10 +497,42 @@ static void earlier_boot(void) {
   CHECK_STATUS(muster_checkpoint_close(checkpoint), 0);
 }
 
+// The creator dies once the file has its name, before he has synced the folder: whoever opens it next does, or says why not.
+static void open_states(void *context) {
+  muster_checkpoint *checkpoint;
+  muster_checkpoint_options options = {.shape = {.capacity = CAPACITY, .history = HISTORY},
+                                       .flags = MUSTER_REGION_OPEN | MUSTER_REGION_FILE};
+  CHECK_STATUS(muster_checkpoint_open(context, &options, &checkpoint), 0);
+}
+static void create_and_die(void *context) {
+  die_at_call(SYS_msync);
+  open_states(context);
+}
+static void look_without_a_disk(void *context) {
+  muster_checkpoint *checkpoint;
+  refuse_call(SYS_fsync, EIO);
+  CHECK_STATUS(muster_checkpoint_open(context, &(muster_checkpoint_options){.flags = MUSTER_REGION_READ_ONLY | MUSTER_REGION_FILE},
+                                      &checkpoint), 0);
+  CHECK_STATUS(muster_checkpoint_close(checkpoint), 0);
+  CHECK_STATUS(muster_checkpoint_open(context, &(muster_checkpoint_options){.flags = MUSTER_REGION_ATTACH | MUSTER_REGION_FILE},
+                                      &checkpoint), EIO);
+}
+
+static void the_name_is_durable(void) {
+  char path[300];
+  snprintf(path, sizeof path, "%s/states", test_folder());
+  unsigned descriptors = count_descriptors();
+  test_join(test_fork(create_and_die, path), SIGSYS);
+  CHECK(inode_of(path) != 0);
+  test_join(test_fork(look_without_a_disk, path), 0);
+  test_join(test_fork(open_states, path), 0);
+  CHECK_EQUAL(count_descriptors(), descriptors);
+}
+
 TEST_SUITE(checkpoint_disk, {"cut_while_committing", cut_while_committing, 60},
            {"cut_with_plain_commits_between", cut_with_plain_commits_between, 60},
            {"plain_commits_cost_no_durable_one", plain_commits_cost_no_durable_one, 60},
            {"plain_commits_after_taking_over", plain_commits_after_taking_over, 60},
            {"refused_and_plain_commits", refused_and_plain_commits, 60},
            {"fence_survives_a_cut", fence_survives_a_cut, 0}, {"disk_errors", disk_errors, 0},
-           {"torn_files", torn_files, 0}, {"earlier_boot", earlier_boot, 0});
+           {"torn_files", torn_files, 0}, {"the_name_is_durable", the_name_is_durable, 0}, {"earlier_boot", earlier_boot, 0});

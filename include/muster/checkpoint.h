@@ -144,7 +144,7 @@ int muster_checkpoint_attach_read_only(const void *MUSTER_NONNULL memory, size_t
                                        muster_checkpoint *MUSTER_NULLABLE *MUSTER_NONNULL checkpoint) MUSTER_MUST_CHECK;
 
 // By name: creates or attaches, as the flags say. Returns 0, EINVAL (shape), ENOTSUP, EPROTO also for another shape, and
-// what muster_region_open returns, and for a file that is created muster_region_sync.
+// what muster_region_open returns, and for a file, but read-only, muster_region_sync: its name is on the disk then, whoever created it.
 int muster_checkpoint_open(const char *MUSTER_NONNULL name, const muster_checkpoint_options *MUSTER_NONNULL options,
                            muster_checkpoint *MUSTER_NULLABLE *MUSTER_NONNULL checkpoint) MUSTER_MUST_CHECK;
 
