@@ -21,7 +21,45 @@ static_assert(noexcept(std::declval<muster::Mutex &>().unlock()));
 static_assert(noexcept(std::declval<muster::ReadWriteLock &>().unlock()));
 static_assert(noexcept(std::declval<muster::ReadWriteLock &>().unlock_shared()));
 
+// What all options say of the name, reaches the region by which the object is had.
+template <class Type, class Options>
+void reaches_the_region(Options options, std::uint32_t Options::*mode) {
+  const std::string name = test::name("options");
+  options.*mode = 0640;
+  options.flags = muster::Flags::Create;
+  {
+    const Type made(name, options);
+    CHECK_EQUAL(muster::Region::inspect(name)->mode, 0640u);
+    CHECK_THROWS(EEXIST, Type(name, options));
+    std::error_code ec;
+    CHECK(!Type(name, options, ec) && ec == std::errc::file_exists);
+    CHECK_EQUAL(muster::Region::inspect(name)->held, 1);
+  }
+  // The destructor has let go of it.
+  CHECK(muster::Region::remove(name));
+  options.flags = muster::Flags::Attach;
+  CHECK_THROWS(ENOENT, Type(name, options));
+  options.deadline = std::chrono::milliseconds(1);
+  CHECK(CHECK_THROWS(ETIMEDOUT, Type(name, options)).name() == name);
+  std::error_code ec;
+  CHECK(!Type(name, options, ec) && ec == std::errc::timed_out);
+}
+
 }  // namespace
+
+TEST(handle, options_reach_the_region) {
+  muster::RegionOptions region;
+  region.size = 8;
+  reaches_the_region<muster::Region>(region, &muster::RegionOptions::mode);
+  reaches_the_region<muster::Group>(muster::GroupOptions{2}, &muster::GroupOptions::mode);
+  reaches_the_region<muster::Barrier>(muster::BarrierOptions{2}, &muster::BarrierOptions::mode);
+  reaches_the_region<muster::Seqlock>(muster::SeqlockOptions{2}, &muster::SeqlockOptions::mode);
+  reaches_the_region<muster::Mutex>(muster::MutexOptions{}, &muster::MutexOptions::mode);
+  reaches_the_region<muster::ReadWriteLock>(muster::ReadWriteLockOptions{2}, &muster::ReadWriteLockOptions::mode);
+  reaches_the_region<muster::ByteCheckpoint>(muster::CheckpointOptions{{8, 2}}, &muster::CheckpointOptions::mode);
+  reaches_the_region<muster::Checkpoint<int>>(muster::CheckpointOptions{{0, 2}}, &muster::CheckpointOptions::mode);
+  reaches_the_region<muster::Ring>(muster::RingOptions{4096}, &muster::RingOptions::permissions);
+}
 
 // It would lead to another object if C took the zero for its end.
 TEST(name, with_a_zero_in_it_is_refused) {

@@ -130,10 +130,13 @@ class AliveStop {
     handle_.reset(stop);
   }
 
-  /// From any thread. It stays set.
-  void set() const noexcept { muster_alive_stop_set(handle_.get()); }
+  /// From any thread. It stays set. One that was moved from: nothing.
+  void set() const noexcept {
+    if (handle_) muster_alive_stop_set(handle_.get());
+  }
 
-  /// While this lives, the calling thread's waits that begin heed the stop (and no other).
+  /// While this lives, the calling thread's waits that begin heed the stop (and no other: the end of an inner one ends
+  /// that of an outer one, too).
   class Heed {
    public:
     explicit Heed(const AliveStop &stop) noexcept { muster_alive_stop_heed(stop.handle_.get()); }

@@ -188,6 +188,9 @@ class Group {
     return roster();
   }
 
+  /// The name that it was opened by; empty for one in place, or not open.
+  [[nodiscard]] std::string name() const { return handle_ ? name_ : std::string(); }
+
   /// For the C API (muster_group_poll in an event loop); it stays this object's.
   [[nodiscard]] muster_group *get() const noexcept { return handle_.get(); }
 

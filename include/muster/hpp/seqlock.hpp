@@ -35,7 +35,7 @@ struct SeqlockOptions {
   std::uint32_t mode = 0;                ///< permissions when created; 0 is 0600
   std::uint64_t layout = 0;             ///< what the words mean, as a number of yours; 0 when attaching: any
   Deadline deadline = Deadline::now();  ///< Attach alone: how long to wait for the name
-  std::vector<std::string> labels{};    ///< names of the words, at most 31 bytes each; kept when creating
+  std::vector<std::string> labels{};    ///< names of the words, at most 31 bytes each, without a zero; kept when creating
 };
 
 /// `N` words as one write left them, and the number of that write (0: none yet).
@@ -357,7 +357,11 @@ class Seqlock {
   detail::Failure open(const Name &name, const SeqlockOptions &options) {
     detail::Failure failure;
     std::vector<const char *> labels;
-    for (const std::string &label : options.labels) labels.push_back(label.c_str());
+    for (const std::string &label : options.labels) {
+      // C would take the zero for its end, and so for another label.
+      if (label.find('\0') != std::string::npos) return {EINVAL};
+      labels.push_back(label.c_str());
+    }
     muster_seqlock_options plain{};
     plain.words = options.words;
     plain.flags = static_cast<std::uint32_t>(options.flags);
