@@ -298,6 +298,27 @@ TEST(checkpoint, belongs_to_thread_and_process) {
   CHECK(muster::Region::remove(name));
 }
 
+TEST(checkpoint, what_is_torn_is_told_and_passed_over) {
+  const std::size_t size = ByteCheckpoint::size({16, 2});
+  void *memory = test::shared_memory(size);
+  ByteCheckpoint::init(memory, size, {16, 2});
+  ByteCheckpoint job = ByteCheckpoint::attach(memory, size);
+  job.take_over();
+  job.save("the first one", 13), job.save("the second one", 14);
+  void *found = memmem(memory, size, "the second one", 14);
+  REQUIRE(found);
+  static_cast<char *>(found)[4] = 'x';
+  const std::vector<CheckpointInfo> history = job.history();
+  CHECK(history.size() == 2 && !history[0].whole && history[1].whole && history[0].sequence == 2);
+  char text[16] = "";
+  CHECK(job.read(text, sizeof text)->sequence == 1 && std::string(text, 13) == "the first one");
+  CHECK_THROWS(EBADMSG, job.read_at(2, text, sizeof text));
+  std::error_code ec;
+  static_cast<char *>(memmem(memory, size, "the first one", 13))[4] = 'x';
+  CHECK(!job.read(text, sizeof text, ec) && ec == std::errc::bad_message);
+  CHECK_THROWS(EBADMSG, job.roll_back(1));
+}
+
 TEST(checkpoint, lies_where_its_user_wants) {
   const std::size_t size = Checkpoint<Work>::size(2);
   CHECK_EQUAL(size, ByteCheckpoint::size({sizeof(Work), 2}));

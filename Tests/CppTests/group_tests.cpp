@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <thread>
+#include <vector>
 
 #include "test.hpp"
 
@@ -13,7 +14,7 @@ TEST(group, tells_who_joined_left_and_died) {
   const std::string name = test::name("group");
   Group group(name, 3);
   const std::uint32_t me = group.join();
-  CHECK_EQUAL(group.capacity(), 3u);
+  CHECK(group.capacity() == 3 && group.name() == name);
   CHECK(group.member(me).pid == getpid() && group.member(me).state == State::Alive);
   CHECK_THROWS(EALREADY, group.join());
   CHECK_THROWS(EINVAL, group.member(3));
@@ -43,6 +44,19 @@ TEST(group, tells_who_joined_left_and_died) {
   CHECK(muster::Region::remove(name));
 }
 
+TEST(group, has_places_for_many) {
+  const std::string name = test::name("many");
+  std::vector<Group> groups;
+  for (std::uint32_t k = 0; k < 70; k++) CHECK_EQUAL(groups.emplace_back(name, 70).join(), k);
+  for (std::uint32_t k = 0; k < 70; k++) {
+    if (k != 3 && k != 68) groups[k].leave();
+  }
+  const muster::MemberSet alive = groups[0].members(State::Alive);
+  CHECK(alive.count() == 2 && alive.test(3) && alive.test(68) && groups[0].members(State::Left).count() == 68);
+  groups.clear();
+  CHECK(muster::Region::remove(name));
+}
+
 TEST(group, belongs_to_thread_and_process) {
   const std::string name = test::name("owned");
   Group group(name, 2);
@@ -63,5 +77,5 @@ TEST(group, lies_where_its_user_wants) {
   CHECK_THROWS(EBADMSG, Group::attach(memory, size));
   Group::init(memory, size, 4);
   Group group = Group::attach(memory, size);
-  CHECK(group.join() == 0 && group.capacity() == 4);
+  CHECK(group.join() == 0 && group.capacity() == 4 && group.name().empty());
 }

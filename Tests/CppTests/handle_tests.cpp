@@ -43,6 +43,14 @@ void reaches_the_region(Options options, std::uint32_t Options::*mode) {
   CHECK(CHECK_THROWS(ETIMEDOUT, Type(name, options)).name() == name);
   std::error_code ec;
   CHECK(!Type(name, options, ec) && ec == std::errc::timed_out);
+  muster::RegionOptions of_another_kind;
+  of_another_kind.size = 8;
+  of_another_kind.kind = MUSTER_KIND('N', 'O', 'N', 'E');
+  muster::Region(name, of_another_kind).close();
+  const muster::error other = CHECK_THROWS(EPROTO, Type(name, options));
+  CHECK(other.mismatch() && other.mismatch()->kind == MUSTER_MISMATCH_KIND && other.name() == name);
+  CHECK(other.mismatch()->found == of_another_kind.kind);
+  CHECK(muster::Region::remove(name));
 }
 
 }  // namespace
@@ -50,6 +58,7 @@ void reaches_the_region(Options options, std::uint32_t Options::*mode) {
 TEST(handle, options_reach_the_region) {
   muster::RegionOptions region;
   region.size = 8;
+  region.kind = MUSTER_KIND('T', 'E', 'S', 'T');
   reaches_the_region<muster::Region>(region, &muster::RegionOptions::mode);
   reaches_the_region<muster::Group>(muster::GroupOptions{2}, &muster::GroupOptions::mode);
   reaches_the_region<muster::Barrier>(muster::BarrierOptions{2}, &muster::BarrierOptions::mode);

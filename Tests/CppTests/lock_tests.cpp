@@ -134,9 +134,10 @@ TEST(lock, a_repair_makes_it_whole_for_every_way_to_lock) {
 TEST(lock, a_repair_that_throws_poisons_it_and_comes_out) {
   const std::string name = test::name("throw");
   bool can = false;
+  std::error_code ec;
   Mutex mutex(name, repairing([&] {
     if (!can) throw std::runtime_error("no copy");
-  }));
+  }), ec);
   const auto said = [&](const std::function<void()> &way) {
     try {
       way();
@@ -145,7 +146,6 @@ TEST(lock, a_repair_that_throws_poisons_it_and_comes_out) {
     }
     return std::string("nothing");
   };
-  std::error_code ec;
   const pid_t dead = dies_holding(name);
   CHECK_EQUAL(said([&] { std::scoped_lock held(mutex); }), "no copy");
   CHECK(mutex.holder().condition == Condition::Poisoned && mutex.holder().state == State::Free);
@@ -274,6 +274,22 @@ TEST(lock, belongs_to_thread_and_process) {
   const muster::error kind = CHECK_THROWS(EPROTO, muster::ReadWriteLock(name, 2));
   CHECK(kind.mismatch() && kind.mismatch()->kind == MUSTER_MISMATCH_LAYOUT);
   looks.close(), mutex.close();
+  CHECK(muster::Region::remove(name));
+}
+
+// Who died is told by each form; the repair's own failing to hold on to the lock is told, too.
+TEST(lock, a_repair_that_unlocks_has_nothing) {
+  const std::string name = test::name("unlocks");
+  Mutex *self = nullptr;
+  Mutex mutex(name, repairing([&] { self->repaired(), self->unlock(); }));
+  self = &mutex;
+  dies_holding(name);
+  CHECK_THROWS(EPERM, mutex.lock());
+  dies_holding(name);
+  std::error_code ec;
+  CHECK(!mutex.lock(test::soon(), ec) && ec == std::errc::operation_not_permitted);
+  CHECK(mutex.holder().state == State::Free && mutex.holder().condition == Condition::Whole);
+  mutex.close();
   CHECK(muster::Region::remove(name));
 }
 

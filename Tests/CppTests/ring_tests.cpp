@@ -105,7 +105,10 @@ TEST(ring, a_batch_is_published_whole_or_not_at_all) {
     CHECK_EQUAL(all(reader), "a b ");
     std::memcpy(batch.claim(1, test::soon()), "c", 1);
     batch.commit();
+    // What is none of its own it leaves alone.
+    std::memcpy(writer.claim(2, test::soon()), "c2", 2);
   }
+  writer.commit();
   try {
     RingBatch batch(writer);
     std::memcpy(batch.claim(1, test::soon()), "x", 1);
@@ -113,7 +116,7 @@ TEST(ring, a_batch_is_published_whole_or_not_at_all) {
   } catch (const std::runtime_error &) {
   }
   writer.write("d", test::soon());
-  CHECK_EQUAL(all(reader), "c d ");
+  CHECK_EQUAL(all(reader), "c c2 d ");
   (void)writer.claim(1, test::soon());
   writer.cancel(), writer.cancel();
   writer.write("e", test::soon());
@@ -257,6 +260,7 @@ TEST(ring, a_reader_begins_where_it_wants) {
   RingReader late(name, attached(), place);
   const auto first = late.next();
   CHECK(first && first->lost == first->number - 1 && first->lost > 0);
+  CHECK(late.ring().look().oldest > 4096 && late.ring().look().oldest <= first->position);
   CHECK(!late.seek(place));
   CHECK(late.next()->lost == first->lost);
   writer.close(), late.close();
@@ -300,6 +304,8 @@ TEST(ring, readers_get_all_and_then_learn_of_the_death) {
   CHECK_EQUAL(all(reader), "");
 
   RingWriter writer(name, attached());
+  RingWriter moved = std::move(writer);
+  writer = std::move(moved);
   CHECK(writer.found().died && writer.found().pid == first && writer.found().end.number == next);
   writer.write_value(next, test::soon());
   reader.wait(test::soon(), ec);
@@ -416,4 +422,19 @@ TEST(ring, lies_where_its_user_wants) {
   Ring::renew(memory, size);
   RingReader again(Ring::attach(memory, size));
   CHECK_EQUAL(all(again), "a ");
+}
+
+TEST(ring, of_a_size_is_taken_as_it_is) {
+  const std::string name = test::name("layout");
+  RingOptions options = of_bytes(4096);
+  options.layout = 9;
+  Ring ring(name, options);
+  options.layout = 8;
+  const muster::error layout = CHECK_THROWS(EPROTO, Ring(name, options));
+  CHECK(layout.mismatch() && layout.mismatch()->kind == MUSTER_MISMATCH_LAYOUT && layout.mismatch()->found == 9);
+  const muster::error size = CHECK_THROWS(EPROTO, Ring(name, of_bytes(8192)));
+  CHECK(size.mismatch() && size.mismatch()->kind == MUSTER_MISMATCH_SIZE);
+  CHECK(Ring(name, attached(RingMode::Lossless)).look().bytes == 4096);
+  ring.close();
+  CHECK(muster::Region::remove(name));
 }

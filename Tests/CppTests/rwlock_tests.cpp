@@ -7,6 +7,7 @@
 #include <shared_mutex>
 #include <stdexcept>
 #include <thread>
+#include <vector>
 
 #include "test.hpp"
 
@@ -153,9 +154,9 @@ TEST(rwlock, a_repair_makes_it_whole_for_every_way_to_lock) {
       [&] { std::scoped_lock writes(lock); },
       [&] { std::shared_lock reads(lock); CHECK(lock.holders().readers.test(0)); },
       [&] { CHECK(lock.try_lock()); lock.unlock(); },
-      [&] { CHECK(lock.try_lock_shared()); lock.unlock(); },
+      [&] { CHECK(lock.try_lock_shared() && lock.holders().readers.test(0)); lock.unlock(); },
       [&] { CHECK(lock.try_lock_for(20s)); lock.unlock(); },
-      [&] { CHECK(lock.try_lock_shared_for(20s)); lock.unlock(); },
+      [&] { CHECK(lock.try_lock_shared_for(20s) && lock.holders().readers.test(0)); lock.unlock(); },
       [&] { lock.lock_shared(test::soon()), lock.unlock(); },
       [&] { CHECK(lock.lock(test::soon(), ec) && !ec); lock.unlock(); },
       [&] { CHECK(lock.lock_shared(test::soon(), ec) && !ec); lock.unlock(); },
@@ -175,8 +176,8 @@ TEST(rwlock, a_repair_makes_it_whole_for_every_way_to_lock) {
 
 TEST(rwlock, a_repair_that_throws_poisons_it_and_comes_out) {
   const std::string name = test::name("throw");
-  ReadWriteLock lock(name, repairing(3, [] { throw std::runtime_error("no copy"); })), plain(name, 3);
   std::error_code ec;
+  ReadWriteLock lock(name, repairing(3, [] { throw std::runtime_error("no copy"); }), ec), plain(name, 3);
   const std::function<void()> ways[] = {[&] { std::scoped_lock writes(lock); }, [&] { std::shared_lock reads(lock); },
                                         [&] { (void)lock.try_lock_shared(); },
                                         [&] { (void)lock.lock_shared(test::soon(), ec); }};
@@ -230,6 +231,35 @@ TEST(rwlock, without_a_repair_a_writer_poisons_and_a_reader_does_not) {
   }
   { std::shared_lock reads(lock); }
   lock.close();
+  CHECK(muster::Region::remove(name));
+}
+
+TEST(rwlock, who_dies_while_repairing_is_told) {
+  const std::string name = test::name("again");
+  ReadWriteLock lock(name, 3);
+  dies_writing(name);
+  const pid_t second = test::child([&] {
+    ReadWriteLock mine = attached(name);
+    std::error_code ec;
+    CHECK(mine.lock(test::soon(), ec) && ec == std::errc::owner_dead);
+    raise(SIGKILL);
+  });
+  test::join(second, SIGKILL);
+  CHECK(CHECK_THROWS(EOWNERDEAD, lock.lock_shared()).pid() == second);
+  CHECK(CHECK_THROWS(EOWNERDEAD, lock.lock()).pid() == second);
+  lock.close();
+  CHECK(muster::Region::remove(name));
+}
+
+TEST(rwlock, has_places_for_many) {
+  const std::string name = test::name("many");
+  std::vector<ReadWriteLock> locks;
+  for (std::uint32_t k = 0; k < 70; k++) locks.emplace_back(name, 70);
+  locks[3].lock_shared(), locks[68].lock_shared();
+  const muster::MemberSet readers = locks[0].holders().readers;
+  CHECK(readers.count() == 2 && readers.test(3) && readers.test(68));
+  locks[3].unlock_shared(), locks[68].unlock_shared();
+  locks.clear();
   CHECK(muster::Region::remove(name));
 }
 
