@@ -19,7 +19,7 @@ static const meaning meanings[] = {
     [0] = {"0", "done"},
     // What Muster means by them; the header has the list.
     MEANING(EAGAIN, "not yet: try again"),
-    MEANING(EALREADY, "this member has arrived at this phase already"),
+    MEANING(EALREADY, "done already: arrived at this phase, joined, claimed or taken over"),
     MEANING(EBADMSG, "the shared state is corrupt, or is not Muster's"),
     MEANING(EBUSY, "held by somebody else"),
     MEANING(ECANCELED, "aborted, or reset, while waiting"),
@@ -29,7 +29,7 @@ static const meaning meanings[] = {
     MEANING(EOWNERDEAD, "a member, an owner or a writer died"),
     MEANING(EPERM, "not permitted: the handle was inherited over fork, or belongs to another thread"),
     MEANING(EPROTO, "of another size, layout, version, libc or pid namespace"),
-    MEANING(ESTALE, "the name leads elsewhere by now, or the epoch is over"),
+    MEANING(ESTALE, "the name leads elsewhere by now, the epoch is over, or it was overwritten"),
     MEANING(ETIMEDOUT, "the deadline passed"),
     // What the kernel means by them.
     MEANING(E2BIG, "the list of arguments is too long"),

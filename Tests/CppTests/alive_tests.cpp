@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <thread>
 
 #include "test.hpp"
@@ -66,6 +67,36 @@ TEST(alive, waits_end_by_deadline_and_by_another_thread) {
   std::error_code ec;
   (void)muster::probe(test::path("missing") + "/z", ec);
   CHECK(ec == std::errc::no_such_file_or_directory);
+}
+
+TEST(alive, is_made_as_it_is_wanted) {
+  const std::string path = test::path("mode.alive"), missing = test::path("missing") + "/z";
+  Alive alive(path, Deadline::now(), 0640);
+  CHECK(std::filesystem::status(path).permissions() == std::filesystem::perms(0640));
+  CHECK_THROWS(ENOENT, muster::probe(missing));
+  CHECK_THROWS(ENOENT, muster::wait_for_death(missing, Deadline::now()));
+  std::error_code ec;
+  Alive none(missing, Deadline::now(), ec);
+  CHECK(!none && ec == std::errc::no_such_file_or_directory);
+  CHECK(::unlink(path.c_str()) == 0);
+  alive.close(ec);
+  CHECK(ec == std::error_code(ESTALE, muster::category()) && !alive);
+  alive.close(ec);
+  CHECK(!ec);
+}
+
+// What one that was let go of had to say is not told to waits that begin later.
+TEST(alive, a_stop_is_heeded_as_long_as_it_is_said) {
+  const std::string path = test::path("stop.alive");
+  muster::AliveStop first;
+  muster::AliveStop stop = std::move(first);
+  first.set();
+  stop.set();
+  {
+    muster::AliveStop::Heed heed(stop);
+    CHECK_THROWS(ECANCELED, muster::wait_for_alive(path, test::soon()));
+  }
+  CHECK_THROWS(ETIMEDOUT, muster::wait_for_alive(path, std::chrono::milliseconds(1)));
 }
 
 TEST(alive, what_was_found_says_only_what_is_known) {

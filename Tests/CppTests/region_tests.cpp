@@ -1,5 +1,6 @@
 // Regions: callbacks that throw, and what is told of names.
 // SPDX-License-Identifier: Apache-2.0
+#include <filesystem>
 #include <stdexcept>
 
 #include "test.hpp"
@@ -53,6 +54,76 @@ TEST(region, that_could_not_be_filled_is_not_there) {
   options.flags = Flags::Attach;
   CHECK(!Region(name, options, ec));
   CHECK(ec == std::errc::no_such_file_or_directory);
+}
+
+TEST(region, of_another_kind_version_or_layout_is_refused) {
+  const std::string name = test::name("kind");
+  muster::RegionOptions options;
+  options.size = 8, options.kind = 1, options.version = 2, options.layout = 3;
+  Region region(name, options);
+  const auto found = Region::inspect(name);
+  CHECK(found->kind == 1 && found->version == 2 && found->layout == 3 && found->size == 8);
+  const auto differs = [&](muster_mismatch_kind kind) {
+    const muster::error error = CHECK_THROWS(EPROTO, Region(name, options));
+    CHECK(error.mismatch() && error.mismatch()->kind == kind && error.name() == name);
+  };
+  options.layout = 4;
+  differs(MUSTER_MISMATCH_LAYOUT);
+  options.version = 4;
+  differs(MUSTER_MISMATCH_VERSION);
+  options.kind = 4;
+  differs(MUSTER_MISMATCH_KIND);
+  region.close();
+  CHECK(Region::remove(name));
+}
+
+TEST(region, a_later_generation_renews_it) {
+  const std::string name = test::name("renew");
+  muster::RegionOptions options;
+  options.size = 8;
+  int filled = 0, renewed = 0;
+  options.initialize = [&](void *, std::size_t) { filled++; };
+  options.renew = [&](void *payload, std::size_t size) {
+    CHECK(payload && size == 8);
+    if (renewed++ == 1) throw std::system_error(EDOM, std::generic_category(), "not this time");
+  };
+  Region(name, options).close();
+  CHECK(filled == 1 && renewed == 0);
+  Region first(name, options), second(name, options);
+  CHECK(filled == 1 && renewed == 1);
+  first.close(), second.close();
+  std::error_code ec;
+  const std::function<void()> ways[] = {[&] { Region(name, options); }, [&] { renewed = 1, Region(name, options, ec); }};
+  for (const auto &way : ways) {
+    bool thrown = false;
+    try {
+      way();
+    } catch (const std::system_error &error) {
+      thrown = error.code() == std::errc::argument_out_of_domain;
+    }
+    CHECK(thrown);
+  }
+  CHECK(Region::remove(name));
+}
+
+TEST(region, that_is_a_file_is_written_back_and_removed_under_its_users) {
+  const std::string path = test::path("table.region");
+  muster::RegionOptions options;
+  options.size = 8;
+  options.flags = Flags::Open | Flags::File;
+  Region region(path, options);
+  std::error_code ec;
+  region.sync(), region.sync(ec);
+  CHECK(!ec && region.current() && Region::inspect(path, Flags::File)->held == 1);
+  CHECK(!Region::remove(path, Flags::File, ec) && ec == std::errc::device_or_resource_busy);
+  CHECK(Region::remove(path, Flags::File | Flags::Force, ec) && !ec && !region.current());
+  CHECK(!Region::remove(path, Flags::File, ec) && !ec);
+  std::filesystem::remove_all(std::filesystem::path(path).parent_path());
+  region.sync(ec);
+  CHECK(ec == std::errc::no_such_file_or_directory);
+  CHECK_THROWS(ENOENT, region.sync());
+  region.close();
+  CHECK_THROWS(EBADF, region.current());
 }
 
 TEST(region, names_are_listed) {

@@ -6,7 +6,7 @@
 //
 //   0                done
 //   EAGAIN           not yet; try again (a `try_` or a `poll` that would have to wait)
-//   EALREADY         this member has arrived at this phase already
+//   EALREADY         done already: arrived at this phase, joined, claimed or taken over
 //   EBADMSG          the shared state is corrupt, or is not Muster's
 //   EBUSY            held by somebody else
 //   ECANCELED        aborted, or reset, while waiting
@@ -16,7 +16,7 @@
 //   EOWNERDEAD       a member, an owner or a writer died
 //   EPERM            the handle was inherited over fork, or belongs to another thread
 //   EPROTO           another size, layout, version, libc or pid namespace: `muster_mismatch` tells which
-//   ESTALE           the name leads elsewhere by now, or the epoch is over
+//   ESTALE           the name leads elsewhere by now, the epoch is over, or it was overwritten
 //   ETIMEDOUT        the deadline passed
 //
 // Other values (EACCES, ENOENT, ENOSPC, EMFILE, ELOOP...) come from the kernel and mean what its pages say.
