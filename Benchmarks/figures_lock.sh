@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 
 round_of_contention() {
-  for kind in mutex pthread write pthread-write; do take "contended.$kind" "$build/lock_pairs" contended $kind $ms; done
+  for kind in mutex pthread write pthread-write; do take "contended.$kind share.$kind" "$build/lock_pairs" contended $kind $ms; done
 }
 
 round_of_lock_readers() {
-  for kind in read pthread-read; do take "readers.$kind" "$build/lock_pairs" readers $kind $ms; done
+  for kind in read pthread-read; do take "readers.$kind -" "$build/lock_pairs" readers $kind $ms; done
 }
 
 figures_lock() {
@@ -21,6 +21,7 @@ figures_lock() {
     repeat round_of_contention
     figure lock.contended contended.mutex contended.pthread ns 1.0 \
       'mutex, two processes, a short change, beside a robust pthread_mutex_t'
+    figure lock.contended share.mutex share.pthread % - 'the same, the share of the process that got it less often'
     figure lock.contended contended.write contended.pthread-write ns - \
       'write lock, two processes, a short change, beside pthread_rwlock_t (not robust)'
   fi

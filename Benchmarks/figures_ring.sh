@@ -29,9 +29,10 @@ figures_ring() {
     figure ring.return ring.return ring.line ns 2.5 'ring, a record there and one back, beside a cache line'
   fi
   if wanted ring.large; then
-    repeat take 'ring.large ring.flags memcpy' "$build/ring_records" large $ms
+    repeat take 'ring.large ring.plain ring.flags memcpy' "$build/ring_records" large $ms
     figure ring.large ring.large memcpy ns 1.25 'ring, records of 64 KiB in place in 1 MiB, beside memcpy'
-    figure ring.large ring.large ring.flags ns - 'the same, beside two processes and a flag for each buffer'
+    figure ring.large ring.large ring.flags ns - 'the same, beside memcpy in one process, read in another, a flag for each buffer'
+    figure ring.large ring.plain ring.flags ns - 'the same written with memcpy, beside that'
   fi
   if wanted ring.wake; then
     repeat take 'ring.wake futex' "$build/ring_records" wake $ring_events

@@ -4,7 +4,8 @@
 //                                   robust read-write lock and of a pthread_rwlock_t; batch by batch in turn. Prints the median
 //                                   nanoseconds of a lock and unlock: mutex, pthread_mutex_t, read, pthread read, write, pthread write
 // lock_pairs contended KIND MS      two forked processes, not pinned, that lock, change two words and unlock without pause; KIND is
-//                                   mutex, pthread, write or pthread-write. Prints the nanoseconds a change, over both processes
+//                                   mutex, pthread, write or pthread-write. Prints the nanoseconds a change, over both processes, and
+//                                   how many in a hundred were of the process that got it less often
 // lock_pairs readers KIND MS        two forked processes, pinned, that lock for reading, load two words and unlock; KIND is read or
 //                                   pthread-read. Prints the nanoseconds a reading of one process
 // SPDX-License-Identifier: Apache-2.0

@@ -240,6 +240,6 @@ int muster_ring_write(muster_ring *ring, const void *bytes, uint32_t size, muste
   int status = muster_ring_writer_claim(&ring->writer, size, deadline, &place);
   if (status) return status;
   if (ring->mode == MUSTER_RING_LATEST) store_words(place, bytes, size);
-  else memcpy(place, bytes, size);
+  else muster_ring_copy(place, bytes, size);
   return muster_ring_writer_commit(&ring->writer);
 }

@@ -424,6 +424,46 @@ static void in_a_file(void) {
   CHECK_STATUS(unlink(path), 0);
 }
 
+// ---- Large records, which are copied another way
+
+enum { LARGE_RING = 1 << 18, LARGE_MOST = LARGE_RING / 4, LARGE_ROUNDS = 3000 };
+
+// From each alignment to each, of sizes about the one from which on it is another way: the bytes, and none beside them.
+static void copies_as_memcpy_does(void) {
+  static unsigned char from[20000], to[20200], expected[20200];
+  for (size_t i = 0; i < sizeof from; i++) from[i] = (unsigned char)(i * 131 >> 3);
+  for (size_t at = 0; at < 72; at++)
+    for (size_t size = 8192 - 70 + at; size < 8192 + 140; size += 23) {
+      memset(to, 0xee, sizeof to), memset(expected, 0xee, sizeof expected);
+      muster_ring_copy(to + at, from + at * 5 % 64, size);
+      memcpy(expected + at, from + at * 5 % 64, size);
+      REQUIRE(!memcmp(to, expected, sizeof to));
+    }
+}
+
+static void writes_large_ones(void *context) {
+  muster_ring *writer = ring_test_writer(context);
+  for (uint64_t n = 0; n < LARGE_ROUNDS; n++) REQUIRE(!ring_test_write(writer, n, LARGE_MOST, soon()));
+  CHECK_STATUS(muster_ring_close(writer), 0);
+}
+
+// The reader is at each as soon as it is committed, on another processor where there is one.
+static void large_ones_between_processes(void) {
+  ring_scene scene = ring_test_scene(LARGE_RING, MUSTER_RING_LOSSLESS);
+  muster_ring *reader = ring_test_reader(&scene, MUSTER_RING_OLDEST);
+  pid_t writer = test_fork(writes_large_ones, &scene);
+  muster_ring_record record;
+  int status;
+  for (uint64_t n = 0; n < LARGE_ROUNDS; n++) {
+    while ((status = muster_ring_next(reader, &record)) == EAGAIN) REQUIRE(!muster_ring_wait(reader, soon()));
+    REQUIRE(!status && record.number == n && ring_test_is_record(record.bytes, record.size, n, LARGE_MOST));
+    CHECK_STATUS(muster_ring_release(reader), 0);
+  }
+  test_join(writer, 0);
+  CHECK_STATUS(muster_ring_close(reader), 0);
+  ring_test_end(&scene);
+}
+
 TEST_SUITE(ring, {"sizes_and_arguments", sizes_and_arguments, 0}, {"every_size", every_size, 0}, {"batches", batches, 0},
            {"a_reader_is_told_of_once_it_holds_a_position", a_reader_is_told_of_once_it_holds_a_position, 0},
            {"lossless_waits_for_the_slowest", lossless_waits_for_the_slowest, 0},
@@ -432,4 +472,5 @@ TEST_SUITE(ring, {"sizes_and_arguments", sizes_and_arguments, 0}, {"every_size",
            {"looking_for_room_keeps_the_newest_mark", looking_for_room_keeps_the_newest_mark, 0}, {"places", places, 0},
            {"copies_that_do_not_fit", copies_that_do_not_fit, 0},
            {"as_many_readers_as_there_are_places", as_many_readers_as_there_are_places, 0}, {"by_name", by_name, 0},
-           {"in_a_file", in_a_file, 0});
+           {"in_a_file", in_a_file, 0}, {"copies_as_memcpy_does", copies_as_memcpy_does, 0},
+           {"large_ones_between_processes", large_ones_between_processes, 60});
