@@ -131,6 +131,7 @@ static int make_handle(const void *memory, size_t size, int read_only, muster_ri
   describe(made, memory, bytes, mode);
   made->read_only = read_only;
   made->may_spin = muster_spinning() && muster_processors() > 1;
+  made->may_yield = muster_spinning();
   made->spins = 1000;
   status = muster_fork_guard(&made->guard);
   // Attaching to a group, and asking it who lives, stores nothing.

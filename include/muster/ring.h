@@ -248,7 +248,7 @@ int muster_ring_still_valid(const muster_ring *MUSTER_NONNULL ring,
 int muster_ring_read(muster_ring *MUSTER_NONNULL ring, void *MUSTER_NONNULL buffer, uint32_t capacity,
                      muster_ring_record *MUSTER_NONNULL record) MUSTER_NONBLOCKING MUSTER_MUST_CHECK;
 
-// Waits until there is a next record: spins, then sleeps. Returns 0, ETIMEDOUT, EPERM, EBADMSG, or EOWNERDEAD: the
+// Waits until there is a next record: spins, yields, then sleeps. Returns 0, ETIMEDOUT, EPERM, EBADMSG, or EOWNERDEAD: the
 // writer died, and all that it committed has been read. Without any writer yet, or after one that stopped, it waits for
 // the next one. After EOWNERDEAD muster_ring_wait_writer waits for the successor.
 int muster_ring_wait(muster_ring *MUSTER_NONNULL ring, muster_deadline deadline) MUSTER_MUST_CHECK;

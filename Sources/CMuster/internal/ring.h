@@ -29,6 +29,9 @@ struct muster_ring {
   int expedited;      // membarrier(2) makes others' stores and loads as good as fenced
   uint32_t member;    // reading with permission to write: the place among the readers
   int may_spin;       // there is more than one processor
+  int may_yield;
+  uint32_t yields_skipped;  // after the last that took long
+  uint32_t yields_to_skip;  // of those, how many are left
   uint32_t spins;     // turns to spin before sleeping, as they have paid so far
   uint32_t ease;      // pauses before the first look of a wait
   uint32_t waits;     // waits that found one record since the wait before
