@@ -87,8 +87,8 @@ MUSTER_NONBLOCKING static uint64_t time_now(void) { return (uint64_t)muster_regi
 #pragma clang diagnostic pop
 #endif
 
-// Whether this slot, at this stamp, holds none of the last history + 1 states, nor the last durable one, and nobody writes into it. A whole one with a greater
-// sequence than ours is a fenced writer's, or of one who fenced us: it is let alone.
+// Whether this slot, at this stamp, holds none of the last history + 1 states, nor the last durable one, and nobody writes into it.
+// A whole one with a greater sequence than ours is a fenced writer's, or of one who fenced us: it is let alone.
 MUSTER_NONBLOCKING static int is_free(const muster_checkpoint *checkpoint, uint32_t index, uint64_t stamp) {
   if (index == checkpoint_slot_of(checkpoint->newest) || index == checkpoint->durable) return 0;
   const checkpoint_slot *slot = checkpoint_slot_at(checkpoint, index);
@@ -169,7 +169,8 @@ MUSTER_NONBLOCKING static void fill_in(muster_checkpoint *checkpoint, const cont
 
 // The commit itself. The slot is whole; it becomes the newest if, and only if, nobody has taken over.
 MUSTER_NONBLOCKING static int publish(muster_checkpoint *checkpoint, uint64_t *sequence) {
-  uint64_t seen = checkpoint->newest, next = checkpoint_named(checkpoint_epoch_of(seen), checkpoint->sequence + 1, checkpoint->slot);
+  uint64_t seen = checkpoint->newest;
+  uint64_t next = checkpoint_named(checkpoint_epoch_of(seen), checkpoint->sequence + 1, checkpoint->slot);
   if (!__atomic_compare_exchange_n(&checkpoint->state->newest, &seen, next, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
     give_back(checkpoint);
     return blame(checkpoint, EBADMSG);
