@@ -213,7 +213,10 @@ static void remove_folder(void) {
 static uint64_t number(const char *text) { return text ? strtoull(text, NULL, 0) : 0; }
 
 int main(int count, char **arguments) {
-  sweep_choice choice = {.at = -1, .seed = (uint64_t)time(NULL)};
+  // Not by the time of day, which stands still here.
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  sweep_choice choice = {.at = -1, .seed = (uint64_t)now.tv_sec * 1000003 + (uint64_t)now.tv_nsec};
   uint32_t injections = SWEEP_CRASH | SWEEP_STALL;
   char **wanted = calloc((size_t)count + 1, sizeof *wanted);
   int names = 0, list = 0;

@@ -5,7 +5,8 @@
 //
 //   field            written by                    ordering       if its writer is dead
 //   ---------------  ----------------------------  -------------  ---------------------------------------------------------
-//   core.lock        libc and the kernel           theirs         the kernel marks it: that is the death itself
+//   core.lock        libc, or robust.h in its      theirs         the kernel marks it: that is the death itself
+//                    stead, and the kernel
 //   core.who         the holder: its own once      release,       believed only while it names the thread in the lock word,
 //                    `since` is there; 0 before    relaxed 0      or, in a word that is marked, names anybody: so a death
 //                    it unlocks                                   between locking and noting tells of nobody, not of another
