@@ -221,12 +221,19 @@ public final class RingReader: Sendable {
   ) throws -> Int {
     try end.begin(Self.reading)
     defer { end.handle.end(exclusive: true) }
-    var count = try lend(limit, body)
-    guard count == 0 else { return count }
+    let count = try lend(limit, body)
+    return count > 0 ? count : try lendWaiting(limit, until: deadline, body)
+  }
+
+  /// Apart, so that who needs not wait doesn't pay for it.
+  @inline(never)
+  private func lendWaiting(
+    _ limit: Int, until deadline: ContinuousClock.Instant?, _ body: (Ring.Lent) throws -> Void
+  ) throws -> Int {
     let deadline = Deadline(deadline)
     for _ in 0..<Self.attempts {
       try waitBlocking(.record(untilEnd: false), deadline)
-      count = try lend(limit, body)
+      let count = try lend(limit, body)
       if count > 0 { return count }
     }
     throw end.failure(Self.reading, EAGAIN)

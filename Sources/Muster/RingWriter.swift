@@ -131,17 +131,12 @@ public final class RingWriter: Sendable {
   ///   - deadline: how long to wait for room, `nil`: for ever. `.now` never waits.
   /// - Throws: ``RingError``: `timedOut`, `cancelled`, `tooLarge`, `inUse`, `corrupt`, `inherited`, `closed`. Nothing
   ///   has been written then.
+  @inlinable
   public func write(
     _ bytes: some Collection<UInt8>, commit: Bool = true, until deadline: ContinuousClock.Instant? = nil
   ) async throws(RingError) {
-    let size = try records(bytes.count)
-    try end.begin(Self.writing)
-    defer { end.handle.end(exclusive: true) }
-    if try store(bytes, commit: commit, .now) { return }
-    let deadline = Deadline(deadline)
-    repeat {
-      try await end.wait(Self.writing, .room(size), deadline)
-    } while try !store(bytes, commit: commit, .now)
+    let isDone = bytes.withContiguousStorageIfAvailable { writes(UnsafeRawBufferPointer($0), commit: commit) }
+    if isDone != true { try await writeWaiting(bytes, commit: commit, until: deadline) }
   }
 
   /// Writes a record. Waits for room if it must, and blocks the thread: the fast form, which spins a little before it
@@ -150,17 +145,12 @@ public final class RingWriter: Sendable {
   /// - Parameters: as of ``write(_:commit:until:)``.
   /// - Throws: as ``write(_:commit:until:)``, without `cancelled`.
   @available(*, noasync, message: "blocks the thread; use the form that is awaited")
+  @inlinable
   public func writeBlocking(
     _ bytes: some Collection<UInt8>, commit: Bool = true, until deadline: ContinuousClock.Instant? = nil
   ) throws(RingError) {
-    let size = try records(bytes.count)
-    try end.begin(Self.writing)
-    defer { end.handle.end(exclusive: true) }
-    if try store(bytes, commit: commit, .now) { return }
-    let deadline = Deadline(deadline)
-    while try !store(bytes, commit: commit, Self.spinning(deadline)) {
-      try end.waitBlocking(Self.writing, .room(size), deadline)
-    }
+    let isDone = bytes.withContiguousStorageIfAvailable { writes(UnsafeRawBufferPointer($0), commit: commit) }
+    if isDone != true { try writeWaitingBlocking(bytes, commit: commit, until: deadline) }
   }
 
   // MARK: Batches
@@ -213,9 +203,51 @@ public final class RingWriter: Sendable {
     let size = try records(size)
     try end.begin(Self.writing)
     defer { end.handle.end(exclusive: true) }
-    if try claim(size, commit: commit, .now, body) { return }
+    if try !claim(size, commit: commit, .now, body) { try fillWaiting(size, commit: commit, until: deadline, body) }
+  }
+
+  /// Apart, so that who needs not wait doesn't pay for it.
+  @inline(never)
+  private func fillWaiting(
+    _ size: UInt32, commit: Bool, until deadline: ContinuousClock.Instant?,
+    _ body: (UnsafeMutableRawBufferPointer) throws -> Void
+  ) throws {
     let deadline = Deadline(deadline)
     while try !claim(size, commit: commit, Self.spinning(deadline), body) {
+      try end.waitBlocking(Self.writing, .room(size), deadline)
+    }
+  }
+
+  /// Whether it could be written without waiting. Why not, if not for want of room, is told by the call that waits.
+  @usableFromInline
+  func writes(_ bytes: UnsafeRawBufferPointer, commit: Bool) -> Bool {
+    guard bytes.count <= largestRecord, (try? end.handle.begin(exclusive: true)) != nil else { return false }
+    defer { end.handle.end(exclusive: true) }
+    return copy(bytes, commit: commit, .now) == 0
+  }
+
+  @usableFromInline
+  func writeWaiting(
+    _ bytes: some Collection<UInt8>, commit: Bool, until deadline: ContinuousClock.Instant?
+  ) async throws(RingError) {
+    let size = try records(bytes.count)
+    let deadline = Deadline(deadline)
+    try end.begin(Self.writing)
+    defer { end.handle.end(exclusive: true) }
+    while try !store(bytes, commit: commit, .now) {
+      try await end.wait(Self.writing, .room(size), deadline)
+    }
+  }
+
+  @usableFromInline
+  func writeWaitingBlocking(
+    _ bytes: some Collection<UInt8>, commit: Bool, until deadline: ContinuousClock.Instant?
+  ) throws(RingError) {
+    let size = try records(bytes.count)
+    let deadline = Deadline(deadline)
+    try end.begin(Self.writing)
+    defer { end.handle.end(exclusive: true) }
+    while try !store(bytes, commit: commit, Self.spinning(deadline)) {
       try end.waitBlocking(Self.writing, .room(size), deadline)
     }
   }
