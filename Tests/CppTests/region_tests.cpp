@@ -1,5 +1,7 @@
 // Regions: callbacks that throw, and what is told of names.
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/resource.h>
+
 #include <filesystem>
 #include <stdexcept>
 
@@ -145,4 +147,7 @@ TEST(region, names_are_listed) {
   CHECK(thrown);
   region.close();
   CHECK(Region::remove(name));
+  const rlimit none{3, 3};
+  REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+  CHECK_THROWS(EMFILE, Region::list([](const muster::RegionInfo &) {}));
 }

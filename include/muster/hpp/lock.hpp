@@ -80,8 +80,7 @@ inline LockHolder holder_of(const muster_lock_holder &plain) noexcept {
 // Whom an error is to name: who died, or who has the lock. 0: nobody.
 inline std::int32_t whose(int status, const muster_lock_holder &holder) noexcept {
   if (status == EBUSY || status == ETIMEDOUT) return holder.state == MUSTER_LOCK_HELD ? holder.pid : 0;
-  if (status != EOWNERDEAD && status != ENOTRECOVERABLE) return 0;
-  return holder.state == MUSTER_LOCK_DEAD && holder.pid ? holder.pid : holder.died;
+  return status == EOWNERDEAD || status == ENOTRECOVERABLE ? holder.died : 0;
 }
 
 // Runs a repair for who holds the lock; `unlock` poisons it.
