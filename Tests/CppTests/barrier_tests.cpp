@@ -74,20 +74,59 @@ TEST(barrier, arriving_and_waiting_apart) {
   const std::string name = test::name("split");
   Barrier a(name, 2), b(name, 2);
   const muster::BarrierResult arrived = a.arrive();
-  CHECK(arrived.phase == 0 && a.waiting() == 1);
+  CHECK(arrived.phase == 0 && a.waiting() == 1 && a.state().arrived == 1 && a.state().phase == 0);
   CHECK(!a.try_wait(arrived.phase));
   CHECK_THROWS(EALREADY, a.arrive());
   std::error_code ec;
   CHECK(!a.try_wait(arrived.phase, ec) && !ec);
+  ec = std::make_error_code(std::errc::io_error);
+  CHECK(!a.try_wait(arrived.phase, ec) && !ec);
   b.arrive_and_drop();
   CHECK(a.try_wait(arrived.phase));
   CHECK_EQUAL(a.wait_phase(arrived.phase, test::soon()).phase, 0u);
-  CHECK(a.parties() == 1 && a.phase() == 1);
+  CHECK(a.parties() == 1 && a.phase() == 1 && a.state().phase == 1);
+  CHECK(a.wait_phase(arrived.phase, muster::Deadline::now(), ec).phase == 0 && !ec && a.phase() == 1);
   CHECK_EQUAL(a.wait(muster::Deadline::now()).phase, 1u);
   CHECK_THROWS(EINVAL, b.wait(test::soon()));
   CHECK_THROWS(EINVAL, a.wait_phase(7, test::soon()));
   b.close(), a.close();
   CHECK(muster::Region::remove(name));
+}
+
+TEST(barrier, each_form_with_a_code_does_what_its_other_does) {
+  const std::string name = test::name("codes");
+  Barrier a(name, 2), b(name, 2);
+  std::error_code ec;
+  int serial = 0;
+  CHECK(a.arrive(ec).index == 0u && !ec && a.parties() == 2);
+  serial += b.arrive().serial;
+  serial += a.wait_phase(0, test::soon()).serial;
+  CHECK(serial <= 1 && a.phase() == 1 && a.parties() == 2);
+  a.abort(ec);
+  CHECK(!ec && b.broken() && b.state().cause == BarrierCause::Aborted);
+  b.reset(ec);
+  CHECK(!ec && !a.broken());
+  a.arrive_and_drop(ec);
+  CHECK(!ec && !b.broken());
+  b.wait(test::soon(), ec);
+  CHECK(!ec && b.parties() == 1 && b.wait(test::soon()).serial);
+  b.close(), a.close();
+  CHECK(muster::Region::remove(name));
+}
+
+// How it acts on deaths is told as it was made, in place as well.
+TEST(barrier, tells_that_its_action_runs) {
+  const std::size_t size = Barrier::size(1);
+  void *memory = test::shared_memory(size);
+  Barrier::init(memory, size, 1, OnDeath::Shrink);
+  const Barrier *self = nullptr;
+  int in_action = 0;
+  muster::BarrierOptions options;
+  options.action = [&] { in_action += self->state().in_action; };
+  Barrier mine = Barrier::attach(memory, size, options);
+  self = &mine;
+  mine.wait(test::soon());
+  CHECK(in_action == 1 && !mine.state().in_action && mine.state().on_death == OnDeath::Shrink);
 }
 
 TEST(barrier, waits_end_by_deadline_and_by_abort) {

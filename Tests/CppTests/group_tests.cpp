@@ -16,6 +16,8 @@ TEST(group, tells_who_joined_left_and_died) {
   const std::uint32_t me = group.join();
   CHECK(group.capacity() == 3 && group.name() == name);
   CHECK(group.member(me).pid == getpid() && group.member(me).state == State::Alive);
+  CHECK(group.member(me).thread == static_cast<std::uint32_t>(gettid()) && group.member(me).incarnation == 1);
+  CHECK(group.member(me).start > 0 && !group.member(1 - me).start && !group.member(1 - me).pid);
   CHECK_THROWS(EALREADY, group.join());
   CHECK_THROWS(EINVAL, group.member(3));
 
@@ -40,6 +42,16 @@ TEST(group, tells_who_joined_left_and_died) {
 
   group.leave();
   CHECK(group.member(me).state == State::Left);
+  const std::uint32_t again = group.join(ec);
+  CHECK(!ec && again < 3 && group.member(again).state == State::Alive);
+  group.join(ec);
+  CHECK(ec == std::errc::connection_already_in_progress);
+  group.leave(ec);
+  CHECK(!ec);
+  group.leave(ec);
+  CHECK(ec == std::errc::invalid_argument);
+  group.free_dead(ec);
+  CHECK(!ec && group.members(State::Left).none());
   group.close();
   CHECK(muster::Region::remove(name));
 }
@@ -64,9 +76,18 @@ TEST(group, belongs_to_thread_and_process) {
   std::thread([&] {
     CHECK_THROWS(EBUSY, group.close());
     CHECK_THROWS(EBUSY, group.leave());
+    std::error_code ec;
+    group.close(ec);
+    CHECK(ec == std::errc::device_or_resource_busy);
   }).join();
   CHECK(group);
-  test::join(test::child([&] { CHECK_THROWS(EPERM, group.leave()); }));
+  test::join(test::child([&] {
+    std::error_code ec;
+    CHECK_THROWS(EPERM, group.leave());
+    CHECK_THROWS(EPERM, group.free_dead());
+    group.free_dead(ec);
+    CHECK(ec == std::errc::operation_not_permitted);
+  }));
   group.close(), group.close();
   CHECK(muster::Region::remove(name));
 }

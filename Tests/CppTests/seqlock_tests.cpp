@@ -123,6 +123,58 @@ TEST(seqlock, belongs_to_thread_and_process) {
   CHECK(muster::Region::remove(name));
 }
 
+TEST(seqlock, each_form_with_a_code_does_what_its_other_does) {
+  const std::string name = test::name("codes");
+  muster::SeqlockOptions options;
+  options.words = 2, options.layout = 7;
+  Seqlock counters(name, options);
+  std::error_code ec;
+  options.labels = {std::string("a\0b", 3)};
+  CHECK_THROWS(EINVAL, Seqlock(name, options));
+  options.labels.clear(), options.layout = 8;
+  const muster::error layout = CHECK_THROWS(EPROTO, Seqlock(name, options));
+  CHECK(layout.mismatch() && layout.mismatch()->kind == MUSTER_MISMATCH_LAYOUT && layout.mismatch()->found == 7);
+  const std::uint64_t words[2] = {1, 2};
+  counters.write(words, 2, ec);
+  CHECK(ec == std::errc::operation_not_permitted);
+  counters.wait_writer(std::chrono::milliseconds(1), ec);
+  CHECK(ec == std::errc::timed_out);
+  CHECK(counters.claim(ec).sequence == 0 && !ec);
+  counters.claim(ec);
+  CHECK(ec == std::errc::connection_already_in_progress);
+  counters.write(words, 2, ec);
+  CHECK(!ec && counters[1] == 2);
+  counters.write(words, 3, ec);
+  CHECK(ec == std::errc::invalid_argument);
+  CHECK_THROWS(EINVAL, counters.write(words, std::size_t(UINT32_MAX) + 2));
+  counters.set(0, 5, ec);
+  CHECK(!ec && counters[0] == 5);
+  counters.set(2, 5, ec);
+  CHECK(ec == std::errc::invalid_argument);
+  counters.wait_writer(test::soon(), ec);
+  CHECK(!ec);
+  counters.release(ec);
+  CHECK(!ec);
+  counters.release(ec);
+  CHECK(ec == std::errc::invalid_argument);
+  Seqlock moved = std::move(counters);
+  counters = std::move(moved);
+  CHECK(counters.reader()[0] == 5 && moved.words() == 0);
+  const muster::SeqlockReader before = counters.reader();
+  CHECK(before[0] == 5);
+  counters.close();
+  CHECK(counters.words() == 0 && !counters && muster::Region::remove(name));
+  CHECK_THROWS(EBADF, counters[0]);
+  CHECK_THROWS(EBADF, counters.set(0, 1));
+}
+
+TEST(seqlock, a_read_only_look_stores_nothing) {
+  const std::size_t size = Seqlock::size(2);
+  void *memory = test::shared_memory(size);
+  Seqlock::init(memory, size, 2);
+  CHECK_THROWS(EACCES, Seqlock::attach_read_only(memory, size).claim());
+}
+
 TEST(seqlock, lies_where_its_user_wants) {
   const std::size_t size = Seqlock::size(2);
   void *memory = test::shared_memory(size);
