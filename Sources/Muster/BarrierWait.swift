@@ -128,7 +128,9 @@ final class BarrierWait: PendingWait, @unchecked Sendable {
     super.init(deadline: deadline, isLong: hasAction)
   }
 
-  override func poll(_ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 { membership.step { look(set) } }
+  override func poll(_ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 {
+    isLong ? membership.step { look(set) } : membership.look { look(set) }
+  }
 
   private func look(_ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 {
     while true {

@@ -134,7 +134,7 @@ TEST(seqlock, each_form_with_a_code_does_what_its_other_does) {
   options.labels.clear(), options.layout = 8;
   const muster::error layout = CHECK_THROWS(EPROTO, Seqlock(name, options));
   CHECK(layout.mismatch() && layout.mismatch()->kind == MUSTER_MISMATCH_LAYOUT && layout.mismatch()->found == 7);
-  const std::uint64_t words[2] = {1, 2};
+  const std::uint64_t words[3] = {1, 2, 3};
   counters.write(words, 2, ec);
   CHECK(ec == std::errc::operation_not_permitted);
   counters.wait_writer(std::chrono::milliseconds(1), ec);

@@ -12,6 +12,22 @@ import Testing
 
 @Suite("Closing", .timeLimit(.minutes(1)))
 struct ClosingTests {
+  @Test("Whoever drops the last reference after a wait has left: the reactor holds none")
+  func lastReference() async throws {
+    try await withName { name in
+      let observer = try Muster.Group(name, capacity: 1)
+      for _ in 0..<300 {
+        var group: Muster.Group? = try Muster.Group(name, capacity: 1)
+        try group!.join()
+        let roster = group!.roster
+        _ = try? await group!.waitForChange(since: roster, until: .now + .microseconds(100))
+        group = nil
+        let state = try observer.member(0).state
+        try #require(state == .left)
+      }
+    }
+  }
+
   @Test("A seqlock that is closed while it is waited for has released its claim, and the waits throw `closed`")
   func seqlock() async throws {
     try await withName { name in

@@ -3,12 +3,19 @@
 //
 // Steps (arriving, claiming, polling, a blocking wait) are made one at a time, since they have the exclusive part of the
 // handle. Leaving comes from another thread. If it finds a step in progress, which may be a closure that runs for long,
-// or that itself closes the object, it is left to the end of that step.
+// or that itself closes the object, it is left to the end of that step. For a look, a step that neither sleeps nor runs anybody's
+// closure, it waits: so what is closed while it is waited for has been given up when closing returns.
 //
 // One word says how things stand. Leaving and steps change it by compare-and-swap, so one of them comes first. Only the
 // keeper's thread makes it `left`, within the job that gives up: who finds it so waits for that job by another one.
 // SPDX-License-Identifier: Apache-2.0
 import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
 
 final class Membership: Sendable {
   private enum State {
@@ -17,6 +24,8 @@ final class Membership: Sendable {
     /// Busy, and to be left at the end of the step.
     static let leaving: UInt32 = 2
     static let left: UInt32 = 3
+    /// Busy for a moment.
+    static let looking: UInt32 = 4
   }
 
   private let word = Atomic<UInt32>(State.idle)
@@ -27,13 +36,24 @@ final class Membership: Sendable {
 
   /// Makes a step. Valid while the handle is in use. What has been left says so itself.
   func step<Result, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
-    guard word.compareExchange(expected: State.idle, desired: State.busy, ordering: .acquiringAndReleasing).exchanged
-    else {
-      _ = try? Keeper.shared.run {}
-      return try body()
-    }
+    guard begin(State.busy) else { return try body() }
     defer { endStep() }
     return try body()
+  }
+
+  /// Makes a step that neither sleeps, nor runs a closure of the user's, nor asks the keeper.
+  func look<Result>(_ body: () -> Result) -> Result {
+    guard begin(State.looking) else { return body() }
+    defer { word.store(State.idle, ordering: .releasing) }
+    return body()
+  }
+
+  private func begin(_ state: UInt32) -> Bool {
+    if word.compareExchange(expected: State.idle, desired: state, ordering: .acquiringAndReleasing).exchanged {
+      return true
+    }
+    _ = try? Keeper.shared.run {}
+    return false
   }
 
   private func endStep() {
@@ -51,7 +71,12 @@ final class Membership: Sendable {
 
   private func leaveHere() {
     var seen = word.load(ordering: .acquiring)
-    while seen == State.idle || seen == State.busy {
+    while seen == State.idle || seen == State.busy || seen == State.looking {
+      if seen == State.looking {
+        sched_yield()
+        seen = word.load(ordering: .acquiring)
+        continue
+      }
       let next = seen == State.idle ? State.left : State.leaving
       let (exchanged, original) = word.compareExchange(
         expected: seen, desired: next, ordering: .acquiringAndReleasing)

@@ -73,16 +73,15 @@ class PendingWait: @unchecked Sendable {
     state.withLock { $0.continuation = continuation }
   }
 
-  /// Resumes the task. Called once, by whoever has the wait in hand.
-  func end(_ how: WaitEnd) {
-    let continuation = state.withLock { state in
+  /// The task, for whoever has the wait in hand and resumes it: once.
+  func takeTask() -> CheckedContinuation<WaitEnd, Never>? {
+    state.withLock { state in
       defer {
         state.continuation = nil
         state.bell = nil
       }
       return state.continuation
     }
-    continuation?.resume(returning: how)
   }
 
   /// What ending for a reason came to. Who has closed has left, and has nothing to give up.

@@ -81,7 +81,7 @@ final class Reactor: Sendable {
       await withCheckedContinuation { continuation in
         wait.suspend(continuation)
         let status = place(wait, words: words)
-        if status != 0 { wait.end(fail(wait, status)) }
+        if status != 0 { wait.takeTask()?.resume(returning: fail(wait, status)) }
       }
     } onCancel: {
       wait.end(because: .cancelled)

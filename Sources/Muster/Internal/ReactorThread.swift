@@ -87,6 +87,10 @@ final class ReactorThread: @unchecked Sendable {
   private func pollAll(
     union: UnsafeMutablePointer<muster_wait_set>, scratch: UnsafeMutablePointer<muster_wait_set>
   ) -> Deadline {
+    // Tasks go on when this thread has let go of their waits, and with these of the objects that they are waits for: a task
+    // may drop the last reference at once, and the process end.
+    var ended: [(task: CheckedContinuation<WaitEnd, Never>?, how: WaitEnd)] = []
+    defer { for (task, how) in ended { task?.resume(returning: how) } }
     var kept: [PendingWait] = []
     var crowdedOut: [(wait: PendingWait, words: Int)] = []
     var nearest = Deadline.never
@@ -97,20 +101,20 @@ final class ReactorThread: @unchecked Sendable {
       scratch.pointee.recheck = .max
       let reason = wait.reason
       if reason == .closed {
-        wait.end(.closed)
+        ended.append((wait.takeTask(), .closed))
         continue
       }
       let status = wait.poll(scratch)
       if status != EAGAIN {
-        wait.end(.status(status))
+        ended.append((wait.takeTask(), .status(status)))
         continue
       }
       if let reason {
-        wait.end(wait.outcome(of: reason))
+        ended.append((wait.takeTask(), wait.outcome(of: reason)))
         continue
       }
       if wait.deadline.hasPassed {
-        wait.end(.status(wait.giveUp()))
+        ended.append((wait.takeTask(), .status(wait.giveUp())))
         continue
       }
       if add(scratch, to: union) {

@@ -217,8 +217,8 @@ final class RingEnd: Sendable {
 
   fileprivate func poll(_ what: Waiting, _ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 {
     switch what {
-    case .room(let size): membership.step { muster_ring_poll_room(handle.object, size, set) }
-    case .record(untilEnd: false): membership.step { muster_ring_poll(handle.object, set) }
+    case .room(let size): membership.look { muster_ring_poll_room(handle.object, size, set) }
+    case .record(untilEnd: false): membership.look { muster_ring_poll(handle.object, set) }
     case .record(untilEnd: true): pollUntilEnd(set)
     case .writer: pollWriter(set)
     }
