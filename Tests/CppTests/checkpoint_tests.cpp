@@ -1,6 +1,8 @@
 // Checkpoints: states of a type and of bytes, writers that die or are fenced, and files.
 // SPDX-License-Identifier: Apache-2.0
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +17,13 @@ using muster::Checkpoint;
 using muster::CheckpointInfo;
 using muster::CheckpointOptions;
 using muster::Flags;
+
+// The libc's, and how often it was called: what is durable was written to the disk, and nothing else was.
+static int flushes = 0;
+extern "C" int msync(void *address, size_t length, int how) {
+  flushes++;
+  return static_cast<int>(syscall(SYS_msync, address, length, how));
+}
 
 namespace {
 
@@ -174,6 +183,7 @@ TEST(checkpoint, holds_bytes_of_any_length) {
   CHECK(job.read_at(1, text, sizeof text)->length == 5 && std::memcmp(text, "first", 5) == 0);
   CHECK_THROWS(EMSGSIZE, job.read(text, 6));
   CHECK_THROWS(EMSGSIZE, job.read_at(2, text, 6));
+  CHECK(!job.read_at(3, text, sizeof text) && !job.read_at(0, text, sizeof text));
   const auto large = job.read(text, 6, ec);
   CHECK(ec == std::errc::message_size && large && large->length == 7 && large->sequence == 2);
   CHECK(job.read(text, 7, ec)->length == 7 && !ec);
@@ -250,6 +260,32 @@ TEST(checkpoint, in_a_file_outlives_everybody) {
   }
   Checkpoint<Work> job(path, options);
   CHECK(job.read()->state.done == 3 && job.epoch() == 1 && job.take_over() == 2);
+  job.close();
+  CHECK(muster::Region::remove(path, Flags::File));
+}
+
+TEST(checkpoint, what_is_durable_is_on_the_disk) {
+  const std::string path = test::path("durable.checkpoint");
+  CheckpointOptions options{{0, 2}};
+  options.flags = Flags::Open | Flags::File;
+  Checkpoint<Work> job(path, options);
+  std::error_code ec;
+  const auto flushed = [&](const std::function<void()> &commit) {
+    const int before = flushes;
+    commit();
+    return flushes > before;
+  };
+  const auto drafted = [&] {
+    muster::CheckpointDraft draft = job.begin();
+    new (draft.data()) Work;
+    return draft;
+  };
+  CHECK(flushed([&] { job.take_over(); }));
+  CHECK(flushed([&] { job.save_durable({1, 1}); }) && !flushed([&] { job.save({1, 1}); }));
+  CHECK(flushed([&] { job.save_durable({1, 1}, ec); }) && !flushed([&] { job.save({1, 1}, ec); }));
+  CHECK(flushed([&] { job.roll_back_durable(2); }) && !flushed([&] { job.roll_back(3); }));
+  CHECK(flushed([&] { drafted().commit_durable(sizeof(Work)); }));
+  CHECK(!flushed([&] { drafted().commit(sizeof(Work)); }) && job.read()->info.sequence == 8);
   job.close();
   CHECK(muster::Region::remove(path, Flags::File));
 }

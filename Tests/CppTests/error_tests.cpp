@@ -37,6 +37,42 @@ TEST(error, says_what_where_and_why) {
   CHECK(other.mismatch()->found == 24 && !other.member() && !other.pid());
 }
 
+TEST(error, says_whose_death_broke_it) {
+  using muster::error;
+  const auto said = [](const muster::detail::Failure &failure) { return std::string(error("enter", "x", failure).what()); };
+  CHECK_EQUAL(said({ENOTRECOVERABLE, 2, 0, {}}), "Can't enter \"x\": it is broken, because member 2 died (ENOTRECOVERABLE).");
+  CHECK_EQUAL(said({ENOTRECOVERABLE, UINT32_MAX, 7, {}}),
+              "Can't enter \"x\": it is broken, because process 7 died (ENOTRECOVERABLE).");
+  CHECK_EQUAL(said({ENOTRECOVERABLE}), "Can't enter \"x\": broken until it is reset (ENOTRECOVERABLE).");
+  CHECK_EQUAL(said({EOWNERDEAD}), "Can't enter \"x\": a member, an owner or a writer died (EOWNERDEAD).");
+}
+
+// What others see of an exception in a callback: its errno value, where it has one.
+TEST(error, of_a_callback_is_an_errno_value) {
+  using muster::detail::status_of;
+  struct Own final : std::error_category {
+    const char *name() const noexcept override { return "own"; }
+    std::string message(int) const override { return "own"; }
+  } own;
+  CHECK_EQUAL(status_of(muster::to_error_code(ETIMEDOUT)), ETIMEDOUT);
+  CHECK_EQUAL(status_of({EIO, std::generic_category()}), EIO);
+  CHECK_EQUAL(status_of({ENOSPC, std::system_category()}), ENOSPC);
+  CHECK_EQUAL(status_of({EIO, own}), ECANCELED);
+  CHECK_EQUAL(status_of({0, std::generic_category()}), ECANCELED);
+  CHECK_EQUAL(status_of({-1, std::system_category()}), ECANCELED);
+  std::exception_ptr thrown;
+  CHECK(muster::detail::guarded(thrown, [] {}) == 0 && !thrown);
+  CHECK(muster::detail::guarded(thrown, [] { throw 5; }) == ECANCELED && thrown);
+  int caught = 0;
+  try {
+    muster::detail::rethrow(thrown);
+  } catch (int number) {
+    caught = number;
+  }
+  muster::detail::rethrow(thrown);
+  CHECK(caught == 5 && !thrown);
+}
+
 TEST(deadline, takes_durations_and_points) {
   using muster::Deadline;
   using Clock = std::chrono::steady_clock;

@@ -96,6 +96,9 @@ TEST(handle, that_is_not_open_says_so) {
   CHECK(!barrier && !group && !counters && !region && !alive);
   CHECK_EQUAL(std::string(CHECK_THROWS(EBADF, barrier.wait(test::soon())).what()),
               "Can't wait at the barrier: it is not open (EBADF).");
+  std::error_code ec;
+  const muster::BarrierResult nothing = barrier.wait(test::soon(), ec);
+  CHECK(ec == std::errc::bad_file_descriptor && !nothing.index && !nothing.culprit && !nothing.serial);
   CHECK_THROWS(EBADF, barrier.state());
   CHECK_THROWS(EBADF, barrier.member(0));
   CHECK_THROWS(EBADF, group.join());
