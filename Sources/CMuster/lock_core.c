@@ -305,4 +305,6 @@ void muster_lock_tell(const lock_view *view, muster_lock_holder *holder) {
   if (!known) holder->since = 0;
   holder->pid = known ? (int32_t)(who >> 32) : 0;
   holder->thread = owner ? owner : known ? thread : 0;
+  // Whom nobody has found yet is the last, too.
+  if (holder->state == MUSTER_LOCK_DEAD && holder->pid) holder->died = holder->pid;
 }
