@@ -147,7 +147,20 @@ TEST(region, names_are_listed) {
   CHECK(thrown);
   region.close();
   CHECK(Region::remove(name));
+}
+
+// Sanitizers look at an exception's type through a pipe of their own, and take it for none where there is no descriptor.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(undefined_behavior_sanitizer)
+#define NEEDS_DESCRIPTORS
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define NEEDS_DESCRIPTORS
+#endif
+#if !defined(NEEDS_DESCRIPTORS)
+TEST(region, what_keeps_a_list_from_being_whole_is_thrown) {
   const rlimit none{3, 3};
   REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
   CHECK_THROWS(EMFILE, Region::list([](const muster::RegionInfo &) {}));
 }
+#endif

@@ -228,9 +228,11 @@ TEST(ring, is_read_by_copy_into_what_there_is) {
   CHECK(reader.read(buffer)->number == 0 && buffer.size() == 300 && buffer[299] == std::byte('a'));
   CHECK(reader.read(buffer)->text() == "bc" && buffer.size() == 2);
   CHECK(reader.read(buffer)->size == 0 && buffer.empty());
+  writer.write("", test::soon());
   char text[8] = "";
   CHECK_THROWS(EMSGSIZE, reader.read(text, 5));
-  CHECK(reader.read(text, 6)->text() == "longer" && !reader.read(text, sizeof text));
+  CHECK(reader.read(text, 6)->text() == "longer" && reader.read(buffer)->size == 0);
+  CHECK(!reader.read(text, sizeof text));
   CHECK(reader.ring().reader(0).lag == 0);
   writer.close(), reader.close();
   CHECK(muster::Region::remove(name));
@@ -284,7 +286,8 @@ TEST(ring, readers_get_all_and_then_learn_of_the_death) {
   const muster::error busy = CHECK_THROWS(EBUSY, RingWriter(name, attached()));
   CHECK(busy.pid() == first && busy.name() == name);
   std::error_code ec;
-  CHECK(!RingWriter(Ring(name, attached()), ec) && ec == std::errc::device_or_resource_busy);
+  const RingWriter refused(Ring(name, attached()), ec);
+  CHECK(!refused && !refused.ring() && ec == std::errc::device_or_resource_busy);
   std::uint64_t next = 0;
   const auto read_all = [&] {
     for (const RingRecord &record : reader.each(test::soon())) {
@@ -305,6 +308,7 @@ TEST(ring, readers_get_all_and_then_learn_of_the_death) {
 
   RingWriter writer(name, attached());
   RingWriter moved = std::move(writer);
+  CHECK(moved.found().died && !writer.found().died);
   writer = std::move(moved);
   CHECK(writer.found().died && writer.found().pid == first && writer.found().end.number == next);
   writer.write_value(next, test::soon());
@@ -382,7 +386,8 @@ TEST(ring, belongs_to_thread_and_process) {
   CHECK(!Ring(name, options, ec) && ec == std::errc::protocol_error);
   options.layout = 0, options.flags = Flags::Attach | Flags::ReadOnly;
   CHECK_THROWS(EACCES, RingReader(name, options));
-  CHECK(!RingReader(Ring(name, options), RingStart::oldest(), ec) && ec == std::errc::permission_denied);
+  const RingReader refused(Ring(name, options), RingStart::oldest(), ec);
+  CHECK(!refused && !refused.ring() && ec == std::errc::permission_denied);
   CHECK(RingReader(Ring(name, attached()), RingStart::oldest(), ec) && !ec);
   writer = RingWriter();
   CHECK(RingWriter(Ring(name, attached()), ec) && !ec);
