@@ -60,7 +60,7 @@ foreach(header ${cpp_headers})
 endforeach()
 
 file(GLOB cpp_test_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/Tests/CppTests/*.cpp)
-foreach(standard 17 20)
+foreach(standard ${MUSTER_CPP_STANDARDS})
   add_executable(cpp-tests-${standard} ${cpp_test_sources} ${header_sources})
   target_compile_features(cpp-tests-${standard} PRIVATE cxx_std_${standard})
   set_target_properties(cpp-tests-${standard} PROPERTIES CXX_EXTENSIONS OFF)
