@@ -51,7 +51,8 @@ static void in_child(void) {
   errno = saved;
 }
 
-static void install(void) { installed = pthread_atfork(muster_held_lock, muster_held_unlock, in_child); }
+// It lacks memory when it fails, and musl's returns a number that is no error's.
+static void install(void) { installed = pthread_atfork(muster_held_lock, muster_held_unlock, in_child) ? ENOMEM : 0; }
 
 int muster_held_install(void) {
   pthread_once(&once, install);

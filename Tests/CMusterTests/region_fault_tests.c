@@ -273,11 +273,21 @@ static void memory_that_can_not_be_locked(void) {
   const char *name = test_name("lock");
   muster_region *region;
   CHECK_STATUS(make_region(name, 0, 64), 0);
+  // Removing for the first time allocates.
+  CHECK_STATUS(muster_region_remove(test_name("none"), 0), ENOENT);
   refuse_call(SYS_mmap, EAGAIN);
   CHECK_STATUS(open_region(name, MUSTER_REGION_OPEN, 64, &region), ENOMEM);
   CHECK_STATUS(muster_region_remove(name, 0), 0);
   CHECK_STATUS(open_region(name, MUSTER_REGION_OPEN, 64, &region), ENOMEM);
   CHECK_EQUAL(inode_of(shm_path(name)), 0);
+}
+
+// For the handlers of fork, which are libc's to keep.
+static void no_memory_for_the_first_use(void) {
+  const char *name = test_name("none");
+  refuse_call(SYS_mmap, EAGAIN);
+  int status = muster_region_remove(name, 0);
+  if (status != ENOMEM) CHECK_STATUS(status, ENOENT);
 }
 
 static int count_call(void *payload, size_t size, void *context) {
@@ -518,6 +528,7 @@ TEST_SUITE(region_fault, {"a_slow_initialisation_costs_no_patience", a_slow_init
            {"a_timer_does_not_stop_a_reservation", a_timer_does_not_stop_a_reservation, 0},
            {"more_than_there_can_be", more_than_there_can_be, 0},
            {"memory_that_can_not_be_locked", memory_that_can_not_be_locked, 0},
+           {"no_memory_for_the_first_use", no_memory_for_the_first_use, 0},
            {"no_way_to_name_an_unnamed_file", no_way_to_name_an_unnamed_file, 0},
            {"a_list_without_descriptors", a_list_without_descriptors, 0},
            {"stdin_stdout_and_stderr_are_left_alone", stdin_stdout_and_stderr_are_left_alone, 0},
