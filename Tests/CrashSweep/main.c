@@ -44,7 +44,7 @@ static int usage(void) {
       "  --case CASE    the same\n"
       "  --list         the cases: their names, injections, and least number of points\n"
       "  --all          every point of every case\n"
-      "  --brief        at most 60 points of each case, and both sides of each system call\n"
+      "  --brief        at most 30 points of each case, and both sides of each system call\n"
       "  --sample N     N points of each case (never fewer than its minimum), and both sides of each system call\n"
       "  --seed S       which points are sampled; printed at the start\n"
       "  --at K         the point K alone\n"

@@ -85,7 +85,7 @@ typedef struct sweep_suite {
 
 // An operation of up to this many instructions is swept whole by default, a longer one at SWEEP_SAMPLE points and on
 // both sides of each of its system calls.
-enum { SWEEP_WHOLE = 800, SWEEP_SAMPLE = 300, SWEEP_BRIEF = 60, SWEEP_ARENA = 1 << 16 };
+enum { SWEEP_WHOLE = 800, SWEEP_SAMPLE = 300, SWEEP_BRIEF = 30, SWEEP_ARENA = 1 << 16 };
 
 // What all processes of one run see.
 typedef struct sweep_shared {
