@@ -145,11 +145,19 @@ struct ClosingTests {
   func closingFromTheAction() async throws {
     try await withName { name in
       let barriers = Guarded<[Barrier]>([])
-      let first = try Barrier(name, parties: 2, action: { barriers.value.first?.close() })
+      let ran = Count()
+      let first = try Barrier(
+        name, parties: 2,
+        action: {
+          ran.add()
+          barriers.value.first?.close()
+        })
       barriers.value = [first]
       let other = try Barrier(name, parties: 2)
       try other.arrive()
-      _ = await code { () throws(BarrierError) in try await first.wait() }
+      let ended = await code { () throws(BarrierError) in try await first.wait() }?.code
+      #expect(ran.value == 1 && ended == nil)
+      #expect(await code { () throws(BarrierError) in try await first.wait() }?.code == .closed)
       try await eventually { try other.members()[0].state == .left }
       barriers.value = []
     }

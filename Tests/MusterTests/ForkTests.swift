@@ -136,6 +136,29 @@ struct ForkTests {
     }
   }
 
+  @Test("What another thread was just looking at can be left in the child")
+  func lookedAt() async {
+    await #expect(processExitsWith: .success) {
+      let membership = Membership {}
+      let looking = Doorbell()
+      let seen = Doorbell()
+      let status = Threads.start("looker") {
+        membership.look {
+          looking.ring()
+          _ = seen.waitBlocking(after: 0)
+        }
+      }
+      if status != 0 { exit(2) }
+      _ = looking.waitBlocking(after: 0)
+      let failed = inChild { tell in
+        membership.leave()
+        tell(true, #line)
+      }
+      seen.ring()
+      if failed != 0 { exit(failed > 0 ? failed : 128 - failed) }
+    }
+  }
+
   @Test("The thread that a fork left and new ones contend for locks")
   func contention() async {
     await #expect(processExitsWith: .success) {

@@ -29,6 +29,7 @@ final class Membership: Sendable {
   }
 
   private let word = Atomic<UInt32>(State.idle)
+  private let pid = getpid()
   private let giveUp: @Sendable () -> Void
 
   /// - Parameter giveUp: run once, on the keeper's thread.
@@ -72,7 +73,8 @@ final class Membership: Sendable {
   private func leaveHere() {
     var seen = word.load(ordering: .acquiring)
     while seen == State.idle || seen == State.busy || seen == State.looking {
-      if seen == State.looking {
+      // Who was looking when this process was forked is in the parent, and ends nothing here.
+      if seen == State.looking, pid == getpid() {
         sched_yield()
         seen = word.load(ordering: .acquiring)
         continue
