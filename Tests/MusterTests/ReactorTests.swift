@@ -75,7 +75,7 @@ struct ReactorTests {
           return await reactor.wait(wait)
         }
       }
-      try await eventually { reactor.threadCount >= 1 }
+      try await eventually { sharesThreads ? reactor.threadCount >= 1 : reactor.threadCount == references.count }
       for task in tasks { task.cancel() }
       for task in tasks {
         guard case .cancelled = await task.value else {
