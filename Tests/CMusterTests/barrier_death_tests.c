@@ -377,7 +377,7 @@ static void storm(muster_on_death on_death, uint32_t n) {
   c.board->counter = random;
   crew_start_all(&c);
   uint32_t kills = 0;
-  for (int64_t end = test_now() + INT64_C(3000000000); test_now() < end;) {
+  for (int64_t end = test_now() + INT64_C(1500000000); test_now() < end;) {
     uint32_t k = (uint32_t)(test_random(&random) % n);
     test_pause((int64_t)(test_random(&random) % 3000000));
     if (test_random(&random) % 3) {
