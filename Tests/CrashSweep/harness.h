@@ -40,7 +40,7 @@ typedef struct sweep_tally {
 typedef struct sweep_choice {
   int all;
   uint32_t sample;  // 0: as the case says
-  int brief;        // at most SWEEP_BRIEF points and both sides of each system call, whatever the case says
+  int brief;        // at most SWEEP_BRIEF points and both sides of SWEEP_BRIEF_CALLS system calls, whatever the case says
   uint64_t seed;
   int64_t at;       // one point; -1: many
   uint32_t jobs;

@@ -44,7 +44,7 @@ static int usage(void) {
       "  --case CASE    the same\n"
       "  --list         the cases: their names, injections, and least number of points\n"
       "  --all          every point of every case\n"
-      "  --brief        at most 30 points of each case, and both sides of each system call\n"
+      "  --brief        at most 20 points of each case, and both sides of 5 system calls\n"
       "  --sample N     N points of each case (never fewer than its minimum), and both sides of each system call\n"
       "  --seed S       which points are sampled; printed at the start\n"
       "  --at K         the point K alone\n"
@@ -129,8 +129,10 @@ static sweep_tally sweep_one(const sweep_case *of, sweep_injection injection, co
                              sweep_tally *tallies) {
   sweep_tally sum = {0};
   if (injection == SWEEP_CRASH || of->meanwhile) {
-    run_workers(of, injection, choice, tallies);
-    for (uint32_t i = 0; i < choice->jobs; i++) merge(&sum, &tallies[i]);
+    sweep_choice own = *choice;
+    if (of->race) own.jobs = 1;
+    run_workers(of, injection, &own, tallies);
+    for (uint32_t i = 0; i < own.jobs; i++) merge(&sum, &tallies[i]);
   }
   uint32_t least = choice->at >= 0 || of->minimum == 0 ? 1 : of->minimum;
   if (choice->brief && least > SWEEP_BRIEF && of->expect != SWEEP_TOO_FEW) least = SWEEP_BRIEF;

@@ -71,6 +71,8 @@ typedef struct sweep_case {
   uint32_t sample;        // points to try when neither --all nor --sample is given; 0: SWEEP_WHOLE decides
   uint32_t variant;       // for functions that serve several cases: what they find in sweep->variant
   int rechecks;           // 1: sleepers may owe their wake to their own look once a second; else that never comes
+  int race;               // 1: what a peer does may come before or after a step of the operator, whose path differs then. One
+                          // worker sweeps it, whose recording stands
   sweep_verdict expect;   // other than SWEEP_OK: a case that the harness has to find fault with, in just this way
 } sweep_case;
 
@@ -85,7 +87,7 @@ typedef struct sweep_suite {
 
 // An operation of up to this many instructions is swept whole by default, a longer one at SWEEP_SAMPLE points and on
 // both sides of each of its system calls.
-enum { SWEEP_WHOLE = 800, SWEEP_SAMPLE = 300, SWEEP_BRIEF = 30, SWEEP_ARENA = 1 << 16 };
+enum { SWEEP_WHOLE = 800, SWEEP_SAMPLE = 300, SWEEP_BRIEF = 20, SWEEP_BRIEF_CALLS = 5, SWEEP_ARENA = 1 << 16 };
 
 // What all processes of one run see.
 typedef struct sweep_shared {

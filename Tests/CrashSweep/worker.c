@@ -109,8 +109,19 @@ static uint64_t random_next(uint64_t *state) {
   return z ^ (z >> 31);
 }
 
-// Marks the points to try: all; or a random one in each of `wanted` equal parts, both ends, and both sides of each
-// system call.
+// Marks both sides of each system call; where the sweep is to be brief, of SWEEP_BRIEF_CALLS of them, or a few more or less. What a
+// case is there to find it is to find always.
+static void choose_calls(const sweep_case *of, const sweep_choice *choice, const sweep_trace *trace, uint64_t *state,
+                         uint8_t *marks) {
+  uint32_t calls = 0;
+  for (uint32_t i = 0; i < trace->points; i++) calls += (uint32_t)stepper_is_system_call(trace->at[i]);
+  int all = !choice->brief || of->expect || calls <= SWEEP_BRIEF_CALLS;
+  for (uint32_t i = 0; i < trace->points; i++)
+    if (stepper_is_system_call(trace->at[i]) && (all || random_next(state) % calls < SWEEP_BRIEF_CALLS))
+      marks[i] = marks[i + 1] = 1;
+}
+
+// Marks the points to try: all; or a random one in each of `wanted` equal parts, both ends, and both sides of system calls.
 static void choose(const sweep_case *of, const sweep_choice *choice, const sweep_trace *trace, uint8_t *marks) {
   uint32_t count = trace->points + 1;
   uint32_t wanted = choice->sample ? choice->sample : of->sample ? of->sample : SWEEP_SAMPLE;
@@ -133,8 +144,7 @@ static void choose(const sweep_case *of, const sweep_choice *choice, const sweep
     marks[from + random_next(&state) % (to - from)] = 1;
   }
   marks[0] = marks[trace->points] = 1;
-  for (uint32_t i = 0; i < trace->points; i++)
-    if (stepper_is_system_call(trace->at[i])) marks[i] = marks[i + 1] = 1;
+  choose_calls(of, choice, trace, &state, marks);
 }
 
 static sweep_verdict try_point(const sweep_case *of, sweep_injection injection, const sweep_trace *trace,
