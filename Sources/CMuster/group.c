@@ -126,7 +126,7 @@ int muster_group_open(const char *name, const muster_group_options *options, mus
   return 0;
 }
 
-muster_member_state muster_group_life(const muster_group *group, uint32_t index) {
+MUSTER_NONBLOCKING muster_member_state muster_group_life(const muster_group *group, uint32_t index) {
   group_place *place = &group->places[index];
   const uint32_t *lock = muster_group_lock_word(group, index);
   uint32_t word = __atomic_load_n(lock, __ATOMIC_ACQUIRE), state, before;

@@ -228,15 +228,19 @@ void muster_group_watch_alone(muster_wait_set *set) {
   set->recheck = muster_deadline_after(UNWATCHED_RECHECK);
 }
 
+// Who does not sleep any more must not be relied on.
+void muster_group_unwatch(muster_group *group, uint32_t seen) {
+  group_watch watch = watch_roster(group, seen);
+  muster_group_end_watch(group, &watch);
+}
+
 int muster_group_wait(muster_group *group, uint32_t seen, muster_deadline deadline) {
   muster_wait_set set;
   for (;;) {
     int status = muster_group_poll(group, seen, &set);
     if (status != EAGAIN) return status;
     if (muster_deadline_passed(deadline)) {
-      // Who does not sleep any more must not be relied on.
-      group_watch watch = watch_roster(group, seen);
-      muster_group_end_watch(group, &watch);
+      muster_group_unwatch(group, seen);
       return ETIMEDOUT;
     }
     status = muster_wait_any(&set, deadline);

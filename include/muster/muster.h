@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "group.h"
 #include "lock.h"
+#include "pool.h"
 #include "posix_barrier.h"
 #include "region.h"
 #include "ring.h"

@@ -22,7 +22,7 @@ struct muster_group {
 #define GROUP_NOBODY UINT32_MAX
 
 // What a place is now.
-muster_member_state muster_group_life(const muster_group *group, uint32_t index);
+muster_member_state muster_group_life(const muster_group *group, uint32_t index) MUSTER_NONBLOCKING;
 
 // Of a group of one place whose member notes its pid in `owner` when it has joined, and 0 there before it leaves: 0 and the
 // pid of who is there (0: just joining); EOWNERDEAD and who died; ENOENT.
@@ -68,6 +68,9 @@ int muster_group_watch(muster_group *group, const group_watch *watch, group_duty
 
 // Gives up one's duty on an occasion that is not over, and wakes all so that another takes it.
 void muster_group_end_watch(muster_group *group, const group_watch *watch);
+
+// The same for who has polled the group with that roster (muster_group_poll), and goes on to other things.
+void muster_group_unwatch(muster_group *group, uint32_t seen);
 
 // How often to look again at once where muster_group_watch says so. Beyond that somebody else scribbles: then the wait goes on at its first
 // word alone, with frequent rechecks.

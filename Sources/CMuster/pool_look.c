@@ -1,0 +1,96 @@
+// What is known of a pool, of its members, of a block.
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+
+#include "internal/pool.h"
+
+static muster_pool_use use_of(uint64_t word) {
+  uint32_t tag = pool_tag_of(word);
+  return tag >= POOL_TAG_MODULE ? MUSTER_POOL_OTHER : (muster_pool_use)tag;
+}
+
+// The owner's place; POOL_NOBODY also where the word says what can't be.
+static uint32_t owner_in(const muster_pool *pool, uint64_t word) {
+  uint32_t place = pool_place_of(word);
+  return pool_tag_of(word) != POOL_FREE && place < pool->members ? place : POOL_NOBODY;
+}
+
+static int is_left_behind(const muster_pool *pool, uint64_t word) {
+  uint32_t place = owner_in(pool, word);
+  return place != POOL_NOBODY && pool_has_ended(word, muster_pool_ended(pool, place));
+}
+
+static void count_block(const muster_pool *pool, uint64_t word, muster_pool_state *state) {
+  switch (use_of(word)) {
+    case MUSTER_POOL_FREE: state->free++; break;
+    case MUSTER_POOL_OWNED: state->owned++; break;
+    case MUSTER_POOL_OFFERED: state->offered++; break;
+    default: state->other++; break;
+  }
+  state->ended += (uint32_t)is_left_behind(pool, word);
+}
+
+int muster_pool_look(const muster_pool *pool, muster_pool_state *state) {
+  *state = (muster_pool_state){.block_size = pool->block_size, .blocks = pool->blocks, .members = pool->members};
+  if (muster_fork_inherited(&pool->guard)) return EPERM;
+  for (uint32_t k = 0; k < pool->members; k++)
+    state->living += muster_group_life(pool->group, k) == MUSTER_MEMBER_ALIVE;
+  for (uint32_t k = 0; k < pool->blocks; k++) count_block(pool, muster_pool_word(pool, k), state);
+  state->waits = __atomic_load_n(&pool->state->calls, __ATOMIC_RELAXED);
+  return 0;
+}
+
+int muster_pool_look_owner(const muster_pool *pool, uint32_t member, muster_pool_owner *owner) {
+  *owner = (muster_pool_owner){.state = MUSTER_MEMBER_FREE};
+  muster_member seen;
+  int status = muster_group_member(pool->group, member, &seen);
+  if (status) return status;
+  owner->state = seen.state;
+  owner->pid = seen.pid;
+  for (uint32_t k = 0; k < pool->blocks; k++) {
+    uint64_t word = muster_pool_word(pool, k);
+    if (owner_in(pool, word) != member) continue;
+    owner->blocks++;
+    owner->offered += pool_tag_of(word) == POOL_OFFERED;
+  }
+  return 0;
+}
+
+int muster_pool_look_block(const muster_pool *pool, muster_pool_block block, muster_pool_block_state *state) {
+  *state = (muster_pool_block_state){.member = UINT32_MAX};
+  if (muster_fork_inherited(&pool->guard)) return EPERM;
+  uint32_t index = muster_pool_index(block);
+  if (index >= pool->blocks) return EINVAL;
+  uint64_t word = muster_pool_word(pool, index);
+  if (pool_generation(word) != pool_generation(block) || pool_tag_of(word) == POOL_FREE) return ESTALE;
+  state->use = use_of(word);
+  uint32_t place = owner_in(pool, word);
+  if (place != POOL_NOBODY) state->member = place;
+  state->alive = muster_pool_lives(pool, word);
+  return 0;
+}
+
+int muster_pool_next(const muster_pool *pool, uint32_t member, uint32_t *cursor, muster_pool_block *block) {
+  *block = MUSTER_POOL_NONE;
+  if (muster_fork_inherited(&pool->guard)) return EPERM;
+  if (member >= pool->members) return EINVAL;
+  for (uint32_t k = *cursor; k < pool->blocks; k++) {
+    uint64_t word = muster_pool_word(pool, k);
+    if (owner_in(pool, word) != member) continue;
+    *cursor = k + 1;
+    *block = muster_pool_name(k, word);
+    return 0;
+  }
+  *cursor = pool->blocks;
+  return ENOENT;
+}
+
+MUSTER_NONBLOCKING uint32_t muster_pool_block_size(const muster_pool *pool) { return pool->block_size; }
+
+MUSTER_NONBLOCKING uint32_t muster_pool_member(const muster_pool *pool) {
+  uint64_t token = __atomic_load_n(&pool->token, __ATOMIC_RELAXED);
+  return token == POOL_IDLE || token != __atomic_load_n(pool->process, __ATOMIC_RELAXED) ? UINT32_MAX : pool_place_of(pool->me);
+}
+
+muster_group *muster_pool_group(const muster_pool *pool) { return pool->group; }
+muster_region *muster_pool_region(const muster_pool *pool) { return pool->region; }
