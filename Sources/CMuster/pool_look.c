@@ -15,6 +15,21 @@ static uint32_t owner_in(const muster_pool *pool, uint64_t word) {
   return pool_tag_of(word) != POOL_FREE && place < pool->members ? place : POOL_NOBODY;
 }
 
+// Of a place: what is its member's. Of one who lives that is what its own life has, not what is left of one before; else all.
+typedef struct owned_by {
+  uint32_t place, ended;
+  int lives;
+} owned_by;
+
+static owned_by those_of(const muster_pool *pool, uint32_t place) {
+  uint32_t life = muster_pool_life_in(pool, place), ended = muster_pool_ended(pool, place);
+  return (owned_by){place, ended, ended != life};
+}
+
+static int is_of(const muster_pool *pool, uint64_t word, const owned_by *which) {
+  return owner_in(pool, word) == which->place && !(which->lives && pool_has_ended(word, which->ended));
+}
+
 static int is_left_behind(const muster_pool *pool, uint64_t word) {
   uint32_t place = owner_in(pool, word);
   return place != POOL_NOBODY && pool_has_ended(word, muster_pool_ended(pool, place));
@@ -47,9 +62,10 @@ int muster_pool_look_owner(const muster_pool *pool, uint32_t member, muster_pool
   if (status) return status;
   owner->state = seen.state;
   owner->pid = seen.pid;
+  owned_by which = those_of(pool, member);
   for (uint32_t k = 0; k < pool->blocks; k++) {
     uint64_t word = muster_pool_word(pool, k);
-    if (owner_in(pool, word) != member) continue;
+    if (!is_of(pool, word, &which)) continue;
     owner->blocks++;
     owner->offered += pool_tag_of(word) == POOL_OFFERED;
   }
@@ -74,9 +90,10 @@ int muster_pool_next(const muster_pool *pool, uint32_t member, uint32_t *cursor,
   *block = MUSTER_POOL_NONE;
   if (muster_fork_inherited(&pool->guard)) return EPERM;
   if (member >= pool->members) return EINVAL;
+  owned_by which = those_of(pool, member);
   for (uint32_t k = *cursor; k < pool->blocks; k++) {
     uint64_t word = muster_pool_word(pool, k);
-    if (owner_in(pool, word) != member) continue;
+    if (!is_of(pool, word, &which)) continue;
     *cursor = k + 1;
     *block = muster_pool_name(k, word);
     return 0;

@@ -28,7 +28,7 @@ extern const test_suite wait_suite;
 extern const test_suite region_suite, region_file_suite, region_hostile_suite, region_race_suite;
 extern const test_suite region_fault_suite, posix_barrier_suite;
 extern const test_suite lock_mutex_suite, lock_rwlock_suite, lock_stress_suite;
-extern const test_suite pool_suite, pool_death_suite, pool_wait_suite;
+extern const test_suite pool_suite, pool_death_suite, pool_wait_suite, pool_white_suite, pool_hostile_suite, pool_stress_suite;
 extern const test_suite ring_suite, ring_death_suite, ring_hostile_suite, ring_scribble_suite;
 extern const test_suite seqlock_suite, seqlock_claim_suite, seqlock_death_suite, seqlock_hostile_suite;
 extern const test_suite crc32c_suite, checkpoint_suite, checkpoint_death_suite, checkpoint_hostile_suite;
@@ -44,7 +44,7 @@ static const test_suite *const suites[] = {
     &crc32c_suite,      &checkpoint_suite,  &checkpoint_death_suite, &checkpoint_hostile_suite,
     &checkpoint_disk_suite,
     &lock_mutex_suite, &lock_rwlock_suite, &lock_stress_suite,
-    &pool_suite, &pool_death_suite, &pool_wait_suite,
+    &pool_suite, &pool_death_suite, &pool_wait_suite, &pool_white_suite, &pool_hostile_suite, &pool_stress_suite,
     &ring_suite, &ring_death_suite, &ring_hostile_suite, &ring_scribble_suite,
 };
 
