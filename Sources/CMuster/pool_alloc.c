@@ -114,11 +114,14 @@ MUSTER_NONBLOCKING static inline int take_from_stack(muster_pool *pool, uint32_t
   return 0;
 }
 
+// That there is nothing is said by a search that came after nobody had died: another may settle between the search and that look.
 MUSTER_NONBLOCKING int muster_pool_claim(muster_pool *pool, uint32_t tag, uint32_t *index, uint64_t *word) {
-  int settlings = 0;
+  int settled = 0, settlings = 0;
   for (int turn = 0; turn < SEARCHES; turn++) {
     if (take_from_stack(pool, tag, index, word)) return 0;
-    if (!muster_pool_search(pool) && (settlings++ == SETTLINGS || !muster_pool_settle(pool))) return ENOSPC;
+    if (muster_pool_search(pool)) continue;
+    if (settled) return ENOSPC;
+    settled = !muster_pool_settle(pool) || ++settlings == SETTLINGS;
   }
   return ENOSPC;
 }

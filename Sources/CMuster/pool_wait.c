@@ -21,7 +21,7 @@ static int poll_free(muster_pool *pool, uint32_t *roster, muster_wait_set *set) 
     *roster = muster_group_roster(pool->group);
     bell = __atomic_load_n(&pool->state->bell, __ATOMIC_ACQUIRE);
     __atomic_fetch_add(&pool->state->calls, 1, __ATOMIC_SEQ_CST);
-    if (muster_pool_search(pool) || (muster_pool_settle(pool) && muster_pool_search(pool))) return 0;
+    if (muster_pool_search(pool) || ((void)muster_pool_settle(pool), muster_pool_search(pool))) return 0;
     int status = muster_group_poll(pool->group, *roster, set);
     if (status == 0) continue;
     if (status == EAGAIN) put_first(set, &pool->state->bell, bell);

@@ -176,7 +176,7 @@ static void killed_at_random(void) {
   uint64_t random = test_seed();
   pid_t workers[WORKERS];
   for (uint32_t k = 0; k < WORKERS; k++) workers[k] = start(&at, k, test_random(&random));
-  for (int round = 0; round < 250; round++) {
+  for (int round = 0; round < 150; round++) {
     uint32_t k = (uint32_t)(test_random(&random) % WORKERS);
     test_pause((int64_t)(test_random(&random) % 300000));
     int stops = round % 4 == 0;
