@@ -15,6 +15,7 @@
 #include "ring.h"
 #include "seqlock.h"
 #include "status.h"
+#include "trace.h"
 #include "wait.h"
 
 #endif

@@ -1,0 +1,76 @@
+// The kill word, and who sets it at a death.
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <unistd.h>
+
+#include "internal/group.h"
+#include "internal/trace.h"
+
+int muster_trace_is_frozen(const muster_trace *trace, int32_t *pid, int64_t *at) {
+  uint64_t word = __atomic_load_n(&trace->control->frozen, __ATOMIC_ACQUIRE);
+  if (pid) *pid = (int32_t)(word & ((UINT64_C(1) << TRACE_PID_BITS) - 1));
+  if (at) *at = (int64_t)(word >> TRACE_PID_BITS << TRACE_TIME_CUT & INT64_MAX);
+  return word != 0;
+}
+
+int muster_trace_freeze(muster_trace *trace) {
+  if (trace->read_only) return EACCES;
+  uint64_t none = 0, who = (uint64_t)getpid() & ((UINT64_C(1) << TRACE_PID_BITS) - 1);
+  // Up to the next that can be said: nobody who sees the word records after it.
+  uint64_t word = (((uint64_t)muster_clock_now() >> TRACE_TIME_CUT) + 1) << TRACE_PID_BITS | who;
+  return __atomic_compare_exchange_n(&trace->control->frozen, &none, word, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
+             ? 0
+             : EALREADY;
+}
+
+int muster_trace_thaw(muster_trace *trace) {
+  if (trace->read_only) return EACCES;
+  return __atomic_exchange_n(&trace->control->frozen, UINT64_C(0), __ATOMIC_ACQ_REL) ? 0 : EALREADY;
+}
+
+// ---- The watch
+
+// Of each recorder the session that is known to be over by a death; 0: none.
+typedef struct known_deaths {
+  uint64_t sessions[MUSTER_TRACE_RECORDERS_MAX];
+} known_deaths;
+
+// The first recorder with a death that is not known, which then is, or MUSTER_TRACE_ALL.
+static uint32_t next_death(const muster_trace *trace, known_deaths *known) {
+  for (uint32_t k = 0; k < trace->shape.recorders; k++) {
+    trace_seen seen;
+    muster_trace_see(trace, k, &seen);
+    if (seen.life != MUSTER_TRACE_DIED || known->sessions[k] == seen.number) continue;
+    known->sessions[k] = seen.number;
+    return k;
+  }
+  return MUSTER_TRACE_ALL;
+}
+
+// Whoever freezes wakes nobody, so a watcher looks again at least so often.
+enum { LOOK_AGAIN = 100000000 };
+
+static int wait_for_change(muster_trace *trace, uint32_t seen, muster_deadline deadline) {
+  muster_deadline again = muster_deadline_after(LOOK_AGAIN);
+  int status = muster_group_wait(trace->group, seen, again < deadline ? again : deadline);
+  return status == ETIMEDOUT && !muster_deadline_passed(deadline) ? 0 : status;
+}
+
+int muster_trace_watch(muster_trace *trace, muster_deadline deadline, uint32_t *died) {
+  if (died) *died = MUSTER_TRACE_ALL;
+  if (muster_fork_inherited(&trace->guard)) return EPERM;
+  if (trace->read_only) return EACCES;
+  known_deaths known = {{0}};
+  while (next_death(trace, &known) != MUSTER_TRACE_ALL) {
+  }
+  for (int status = 0;;) {
+    uint32_t seen = muster_group_roster(trace->group), found = next_death(trace, &known);
+    if (found != MUSTER_TRACE_ALL) {
+      if (died) *died = found;
+      return muster_trace_freeze(trace) ? ECANCELED : EOWNERDEAD;
+    }
+    if (muster_trace_is_frozen(trace, NULL, NULL)) return ECANCELED;
+    if (status) return status;
+    status = wait_for_change(trace, seen, deadline);
+  }
+}
