@@ -33,7 +33,7 @@ extern const test_suite ring_suite, ring_death_suite, ring_hostile_suite, ring_s
 extern const test_suite seqlock_suite, seqlock_claim_suite, seqlock_death_suite, seqlock_hostile_suite;
 extern const test_suite crc32c_suite, checkpoint_suite, checkpoint_death_suite, checkpoint_hostile_suite;
 extern const test_suite checkpoint_disk_suite;
-extern const test_suite trace_suite;
+extern const test_suite trace_suite, trace_open_suite, trace_export_suite, trace_death_suite, trace_hostile_suite;
 
 static const test_suite *const suites[] = {
     &status_suite,      &region_suite,      &region_file_suite,   &region_hostile_suite, &region_race_suite,
@@ -47,7 +47,7 @@ static const test_suite *const suites[] = {
     &lock_mutex_suite, &lock_rwlock_suite, &lock_stress_suite,
     &pool_suite, &pool_death_suite, &pool_wait_suite, &pool_white_suite, &pool_hostile_suite, &pool_stress_suite,
     &ring_suite, &ring_death_suite, &ring_hostile_suite, &ring_scribble_suite,
-    &trace_suite,
+    &trace_suite, &trace_open_suite, &trace_export_suite, &trace_death_suite, &trace_hostile_suite,
 };
 
 enum { SKIPPED = 77, NAMES = 16 };

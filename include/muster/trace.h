@@ -327,8 +327,10 @@ MUSTER_NONBLOCKING static inline int muster_trace_put(muster_trace_recorder *MUS
   if (__builtin_expect(__atomic_load_n(recorder->process, __ATOMIC_RELAXED) != recorder->token, 0)) return EPERM;
   if (__builtin_expect(__atomic_load_n(recorder->frozen, __ATOMIC_RELAXED) != 0, 0)) return ECANCELED;
   uint64_t position = recorder->position, *slot = recorder->slots + (position & recorder->mask) * 4;
+  // Before the slot is touched: it is most of the time that this takes, and who dies in it shall lose no older event.
+  uint64_t now = muster_trace_ticks(recorder->clock);
   __atomic_store_n(slot, UINT64_C(0), __ATOMIC_RELAXED);
-  __atomic_store_n(slot + 1, muster_trace_ticks(recorder->clock), __ATOMIC_RELEASE);
+  __atomic_store_n(slot + 1, now, __ATOMIC_RELEASE);
   __atomic_store_n(slot + 2, value, __ATOMIC_RELEASE);
   __atomic_store_n(slot + 3, (uint64_t)name << 8 | (uint64_t)kind, __ATOMIC_RELEASE);
   __atomic_store_n(slot, position + 1, __ATOMIC_RELEASE);
