@@ -77,19 +77,26 @@ uint64_t muster_trace_boot(void) {
   return halves[0] + halves[1];
 }
 
-// The closest of some tries: who loses the processor between two readings takes them for one moment.
+// The closest of some tries: who loses the processor between two readings takes them for one moment. Which one it was is chosen without
+// a branch, so that the crash sweep finds the same instructions each time.
+static uint64_t either(uint64_t first, uint64_t second, uint64_t mask) { return (first & mask) | (second & ~mask); }
+
 void muster_trace_moment(uint32_t clock, trace_moment *moment) {
   enum { TRIES = 5 };
-  int64_t best = INT64_MAX;
+  uint64_t best = UINT64_MAX, ticks = 0, monotonic = 0, real = 0;
   int counts = clock == MUSTER_TRACE_CLOCK_COUNTER && muster_trace_counter_readable();
   for (int k = 0; k < TRIES; k++) {
-    int64_t before = read_clock(CLOCK_MONOTONIC);
-    uint64_t ticks = counts ? muster_trace_ticks(MUSTER_TRACE_CLOCK_COUNTER) : 0;
-    int64_t real = read_clock(CLOCK_REALTIME), after = read_clock(CLOCK_MONOTONIC), middle = before + (after - before) / 2;
-    if (after - before >= best) continue;
-    best = after - before;
-    *moment = (trace_moment){.ticks = counts ? ticks : (uint64_t)middle, .monotonic = middle, .real = real};
+    uint64_t before = (uint64_t)read_clock(CLOCK_MONOTONIC);
+    uint64_t count = counts ? muster_trace_ticks(MUSTER_TRACE_CLOCK_COUNTER) : 0;
+    uint64_t day = (uint64_t)read_clock(CLOCK_REALTIME), took = (uint64_t)read_clock(CLOCK_MONOTONIC) - before;
+    uint64_t closer = (uint64_t)0 - (took < best);
+    __asm__("" : "+r"(closer));
+    best = either(took, best, closer);
+    ticks = either(count, ticks, closer);
+    monotonic = either(before + took / 2, monotonic, closer);
+    real = either(day, real, closer);
   }
+  *moment = (trace_moment){counts ? ticks : monotonic, (int64_t)monotonic, (int64_t)real};
 }
 
 // ---- Nanoseconds
@@ -112,7 +119,7 @@ static int first_reading(const muster_trace *trace, const trace_moment *now, tra
 
 static double slope_between(const trace_moment *first, const trace_moment *last) {
   if (last->ticks <= first->ticks || last->monotonic <= first->monotonic) return 1;
-  return (double)(last->monotonic - first->monotonic) / (double)(last->ticks - first->ticks);
+  return (double)((uint64_t)last->monotonic - (uint64_t)first->monotonic) / (double)(last->ticks - first->ticks);
 }
 
 // What the counter does now: of use where no session of this boot tells, only such of earlier ones.

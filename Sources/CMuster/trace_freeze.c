@@ -1,8 +1,9 @@
-// The kill word, and who sets it at a death.
+// The kill word, and who sets it at a death. Watchers sleep at it, beside what tells of deaths.
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <unistd.h>
 
+#include "internal/futex.h"
 #include "internal/group.h"
 #include "internal/trace.h"
 
@@ -13,14 +14,21 @@ int muster_trace_is_frozen(const muster_trace *trace, int32_t *pid, int64_t *at)
   return word != 0;
 }
 
+// The half of the word that is other than 0 whenever the word is: it holds the pid.
+static uint32_t *bell(muster_trace *trace) {
+  uint32_t *halves = (uint32_t *)(void *)&trace->control->frozen;
+  return halves + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
+}
+
 int muster_trace_freeze(muster_trace *trace) {
   if (trace->read_only) return EACCES;
   uint64_t none = 0, who = (uint64_t)getpid() & ((UINT64_C(1) << TRACE_PID_BITS) - 1);
   // Up to the next that can be said: nobody who sees the word records after it.
   uint64_t word = (((uint64_t)muster_clock_now() >> TRACE_TIME_CUT) + 1) << TRACE_PID_BITS | who;
-  return __atomic_compare_exchange_n(&trace->control->frozen, &none, word, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
-             ? 0
-             : EALREADY;
+  if (!__atomic_compare_exchange_n(&trace->control->frozen, &none, word, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+    return EALREADY;
+  muster_futex_wake_all(bell(trace));
+  return 0;
 }
 
 int muster_trace_thaw(muster_trace *trace) {
@@ -47,13 +55,21 @@ static uint32_t next_death(const muster_trace *trace, known_deaths *known) {
   return MUSTER_TRACE_ALL;
 }
 
-// Whoever freezes wakes nobody, so a watcher looks again at least so often.
-enum { LOOK_AGAIN = 100000000 };
+// Sleeps until the roster may have changed, or the trace was frozen.
+static int wait_for_change(muster_trace *trace, uint32_t roster, muster_deadline deadline) {
+  muster_wait_set set;
+  int status = muster_group_poll(trace->group, roster, &set);
+  if (status != EAGAIN) return status;
+  if (set.count < MUSTER_WAIT_WORDS) muster_wait_set_add(&set, bell(trace), 0);
+  status = muster_wait_any(&set, deadline);
+  return status == ETIMEDOUT ? status : 0;
+}
 
-static int wait_for_change(muster_trace *trace, uint32_t seen, muster_deadline deadline) {
-  muster_deadline again = muster_deadline_after(LOOK_AGAIN);
-  int status = muster_group_wait(trace->group, seen, again < deadline ? again : deadline);
-  return status == ETIMEDOUT && !muster_deadline_passed(deadline) ? 0 : status;
+// Others may rely on the watch that this thread kept while it slept; a wait that is over gives it up.
+static int end_watch(muster_trace *trace, int status) {
+  int over = muster_group_wait(trace->group, muster_group_roster(trace->group), MUSTER_DEADLINE_NOW);
+  (void)over;
+  return status;
 }
 
 int muster_trace_watch(muster_trace *trace, muster_deadline deadline, uint32_t *died) {
@@ -64,13 +80,14 @@ int muster_trace_watch(muster_trace *trace, muster_deadline deadline, uint32_t *
   while (next_death(trace, &known) != MUSTER_TRACE_ALL) {
   }
   for (int status = 0;;) {
-    uint32_t seen = muster_group_roster(trace->group), found = next_death(trace, &known);
+    uint32_t roster = muster_group_roster(trace->group), found = next_death(trace, &known);
     if (found != MUSTER_TRACE_ALL) {
+      int frozen = muster_trace_freeze(trace);
       if (died) *died = found;
-      return muster_trace_freeze(trace) ? ECANCELED : EOWNERDEAD;
+      return end_watch(trace, frozen ? ECANCELED : EOWNERDEAD);
     }
-    if (muster_trace_is_frozen(trace, NULL, NULL)) return ECANCELED;
-    if (status) return status;
-    status = wait_for_change(trace, seen, deadline);
+    if (muster_trace_is_frozen(trace, NULL, NULL)) return end_watch(trace, ECANCELED);
+    if (status) return end_watch(trace, status);
+    status = wait_for_change(trace, roster, deadline);
   }
 }

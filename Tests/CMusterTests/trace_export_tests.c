@@ -172,8 +172,8 @@ static void the_checker_checks(void) {
       "{\"traceEvents\":[{\"ph\":\"B\",\"pid\":1,\"tid\":2,\"ts\":02,\"name\":\"a\"}]}",
       "{\"traceEvents\":[{\"ph\":\"B\",\"pid\":1,\"tid\":2,\"ts\":2,\"name\":\"a\n\"}]}",
       "{\"traceEvents\":[{\"ph\":\"B\",\"pid\":1,\"tid\":2,\"ts\":2,\"name\":\"a\"}]",
-      "{\"traceEvents\":[{\"ph\":\"B\",\"pid\":1,\"tid\":2,\"ts\":2,\"name\":\"a\"},"
-      "{\"ph\":\"E\",\"pid\":1,\"tid\":2,\"ts\":1}]}",
+      ("{\"traceEvents\":[{\"ph\":\"B\",\"pid\":1,\"tid\":2,\"ts\":2,\"name\":\"a\"},"
+       "{\"ph\":\"E\",\"pid\":1,\"tid\":2,\"ts\":1}]}"),
   };
   for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
     fflush(NULL);
