@@ -1,0 +1,213 @@
+// The files that a log is drained to: NAME-000001.log and so on, in one folder.
+//
+// Numbers only grow and nothing is renamed, so that there is no half-done rotation: a death leaves at most a new file that
+// is empty, which the next drain takes.
+// SPDX-License-Identifier: Apache-2.0
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal/log_drain.h"
+
+// How often another one may have taken the number that was to be ours.
+enum { TURNS = 1000, LEAF = MUSTER_LOG_DRAIN_NAME_MAX + 32 };
+
+#define NUMBER_MOST UINT64_C(999999999999)
+
+// Never one of the standard descriptors, also in a program that has closed those.
+static int above_standard(int file) {
+  if (file < 0 || file > 2) return file;
+  int other = fcntl(file, F_DUPFD_CLOEXEC, 3), error = errno;
+  close(file);
+  errno = error;
+  return other;
+}
+
+static void leaf_of(const log_files *files, uint64_t number, char leaf[LEAF]) {
+  snprintf(leaf, LEAF, "%s-%06" PRIu64 ".log", files->name, number);
+}
+
+// The number in a name of ours; 0: it is none.
+static uint64_t number_in(const log_files *files, const char *leaf) {
+  size_t length = strlen(files->name);
+  if (strncmp(leaf, files->name, length) || leaf[length] != '-') return 0;
+  uint64_t number = 0;
+  for (const char *at = leaf + length + 1; *at >= '0' && *at <= '9' && number <= NUMBER_MOST; at++)
+    number = number * 10 + (uint64_t)(*at - '0');
+  char expected[LEAF];
+  leaf_of(files, number, expected);
+  return number <= NUMBER_MOST && !strcmp(leaf, expected) ? number : 0;
+}
+
+static int is_name(const char *name) {
+  size_t length = strlen(name);
+  return length > 0 && length <= MUSTER_LOG_DRAIN_NAME_MAX && !strchr(name, '/') && name[0] != '.';
+}
+
+// FNV-1a (Fowler, Noll, Vo), over which folder it is and the name.
+static uint64_t mix(uint64_t hash, const void *bytes, size_t size) {
+  for (size_t k = 0; k < size; k++) hash = (hash ^ ((const unsigned char *)bytes)[k]) * UINT64_C(0x100000001b3);
+  return hash;
+}
+
+static int identify(log_files *files) {
+  struct stat folder;
+  if (fstat(files->folder, &folder)) return errno;
+  uint64_t words[2] = {(uint64_t)folder.st_dev, (uint64_t)folder.st_ino};
+  files->target = mix(mix(UINT64_C(0xcbf29ce484222325), words, sizeof words), files->name, strlen(files->name)) | 1;
+  return 0;
+}
+
+int muster_log_files_open(const char *folder, const char *name, uint32_t permissions, log_files *files) {
+  *files = (log_files){.folder = -1, .file = -1, .permissions = permissions ? permissions : 0600};
+  if (!is_name(name) || permissions & ~(uint32_t)0777) return EINVAL;
+  files->folder_length = strlen(folder);
+  if (files->folder_length + 1 + LEAF > sizeof files->path) return ENAMETOOLONG;
+  memcpy(files->path, folder, files->folder_length + 1);
+  memcpy(files->name, name, strlen(name) + 1);
+  files->folder = above_standard(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (files->folder < 0) return errno;
+  int status = identify(files);
+  if (status) muster_log_files_close(files);
+  return status;
+}
+
+void muster_log_files_close_file(log_files *files) {
+  if (files->file >= 0) close(files->file);
+  files->file = -1;
+}
+
+void muster_log_files_close(log_files *files) {
+  muster_log_files_close_file(files);
+  if (files->folder >= 0) close(files->folder);
+  files->folder = -1;
+}
+
+int muster_log_files_identity(const log_files *files, uint64_t *device, uint64_t *inode, uint64_t *size) {
+  struct stat found;
+  if (fstat(files->file, &found)) return errno;
+  if (!S_ISREG(found.st_mode)) return ESTALE;
+  *device = (uint64_t)found.st_dev;
+  *inode = (uint64_t)found.st_ino;
+  *size = (uint64_t)found.st_size;
+  return 0;
+}
+
+static int open_leaf(log_files *files, uint64_t number, int flags) {
+  char leaf[LEAF];
+  leaf_of(files, number, leaf);
+  files->file = above_standard(openat(files->folder, leaf, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0600));
+  if (files->file < 0) return errno;
+  files->number = number;
+  files->path[files->folder_length] = '/';
+  memcpy(files->path + files->folder_length + 1, leaf, strlen(leaf) + 1);
+  return 0;
+}
+
+int muster_log_files_reopen(log_files *files, uint64_t number, uint64_t device, uint64_t inode) {
+  int status = open_leaf(files, number, 0);
+  if (status) return status == ENOENT || status == ELOOP || status == ENXIO ? ESTALE : status;
+  uint64_t found_device, found_inode, size;
+  status = muster_log_files_identity(files, &found_device, &found_inode, &size);
+  if (!status && (found_device != device || found_inode != inode)) status = ESTALE;
+  if (status) muster_log_files_close_file(files);
+  return status;
+}
+
+// ---- All files there are
+
+typedef void (*visit)(const log_files *files, const char *leaf, uint64_t number, void *context);
+
+static int each(const log_files *files, visit call, void *context) {
+  int folder = openat(files->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return errno;
+  DIR *names = fdopendir(folder);
+  if (!names) {
+    int error = errno;
+    return close(folder), error;
+  }
+  for (const struct dirent *entry; (entry = readdir(names));) {
+    uint64_t number = number_in(files, entry->d_name);
+    if (number) call(files, entry->d_name, number, context);
+  }
+  closedir(names);
+  return 0;
+}
+
+static void note_highest(const log_files *files, const char *leaf, uint64_t number, void *context) {
+  (void)files, (void)leaf;
+  uint64_t *highest = context;
+  if (number > *highest) *highest = number;
+}
+
+typedef struct prune {
+  log_keep keep;
+  int64_t now;
+} prune;
+
+static void prune_one(const log_files *files, const char *leaf, uint64_t number, void *context) {
+  const prune *by = context;
+  if (number >= files->number) return;
+  int gone = by->keep.files && number + by->keep.files <= files->number;
+  struct stat found;
+  if (!gone && by->keep.seconds && !fstatat(files->folder, leaf, &found, AT_SYMLINK_NOFOLLOW))
+    gone = found.st_mtime < by->now - by->keep.seconds;
+  if (gone) (void)unlinkat(files->folder, leaf, 0);
+}
+
+void muster_log_files_prune(const log_files *files, log_keep keep) {
+  if (files->file < 0 || (!keep.files && !keep.seconds)) return;
+  (void)each(files, prune_one, &(prune){keep, (int64_t)time(NULL)});
+}
+
+// ---- A new one
+
+// NAME.log leads to it. Made aside and renamed, so that the name is never missing. Not every file system has links, and
+// nothing depends on this one; what stands there and is no link stays.
+static void lead_to(const log_files *files) {
+  char name[LEAF], aside[LEAF + 16], leaf[LEAF];
+  struct stat found;
+  snprintf(name, sizeof name, "%s.log", files->name);
+  snprintf(aside, sizeof aside, ".%s.%d", name, (int)getpid());
+  leaf_of(files, files->number, leaf);
+  if (!fstatat(files->folder, name, &found, AT_SYMLINK_NOFOLLOW) && !S_ISLNK(found.st_mode)) return;
+  (void)unlinkat(files->folder, aside, 0);
+  if (symlinkat(leaf, files->folder, aside)) return;
+  if (renameat(files->folder, aside, files->folder, name)) (void)unlinkat(files->folder, aside, 0);
+}
+
+// An empty file of that number is what one who died left between making it and saying so.
+static int adopt(log_files *files, uint64_t number) {
+  uint64_t device, inode, size;
+  int status = open_leaf(files, number, 0);
+  if (!status) status = muster_log_files_identity(files, &device, &inode, &size);
+  if (!status && size) status = EEXIST;
+  if (status) muster_log_files_close_file(files);
+  return status;
+}
+
+int muster_log_files_create(log_files *files, uint64_t above) {
+  muster_log_files_close_file(files);
+  uint64_t highest = above;
+  int status = each(files, note_highest, &highest);
+  if (status) return status;
+  if (highest > above && !adopt(files, highest)) return lead_to(files), 0;
+  for (int turn = 0; turn < TURNS && highest < NUMBER_MOST; turn++) {
+    status = open_leaf(files, ++highest, O_CREAT | O_EXCL);
+    if (status == EEXIST) continue;
+    if (status) return status;
+    // Whatever the umask.
+    if (fchmod(files->file, files->permissions)) {
+      int error = errno;
+      return muster_log_files_close_file(files), error;
+    }
+    return lead_to(files), 0;
+  }
+  return EEXIST;
+}
