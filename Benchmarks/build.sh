@@ -4,7 +4,7 @@
 cc=${CC:-cc}
 cxx=${CXX:-c++}
 cflags='-std=gnu11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Wpedantic -Wshadow -Wconversion'
-boost='' zmq='' mpi='' mpi_missing='' python='' python_missing=''
+boost='' zmq='' spdlog='' spdlog_libs='' mpi='' mpi_missing='' python='' python_missing=''
 
 compile() { # OBJECT SOURCE
   # Nothing newer than the object, neither source nor header: it stands.
@@ -14,8 +14,9 @@ compile() { # OBJECT SOURCE
   fi
   # shellcheck disable=SC2086
   case $2 in
+    *log_spdlog.cc) $cxx -std=c++17 -O2 -g $spdlog -c "$2" -o "$1" ;;
     *.cc) $cxx -std=c++17 -O2 -g -c "$2" -o "$1" ;;
-    *) $cc $cflags ${boost:+-DBENCH_BOOST} ${zmq:+-DBENCH_ZMQ} -I"$root/include" -c "$2" -o "$1" ;;
+    *) $cc $cflags ${boost:+-DBENCH_BOOST} ${zmq:+-DBENCH_ZMQ} ${spdlog:+-DBENCH_SPDLOG} -I"$root/include" -c "$2" -o "$1" ;;
   esac
 }
 
@@ -25,6 +26,11 @@ find_peers() {
     boost=1
   fi
   if printf '#include <zmq.h>\n' | $cc -x c -fsyntax-only - 2> /dev/null; then zmq=1; fi
+  if printf '#include <spdlog/async.h>\n' | $cxx -std=c++17 -x c++ -fsyntax-only - 2> /dev/null &&
+      spdlog=$(pkg-config --cflags spdlog 2> /dev/null) && spdlog_libs=$(pkg-config --libs spdlog); then
+    # Never empty: that it is there, and how to compile with it.
+    spdlog="-DBENCH_SPDLOG $spdlog"
+  fi
   if ! command -v mpicc > /dev/null || ! command -v mpirun > /dev/null; then
     mpi_missing='no mpicc or no mpirun'
   elif ! mpirun --version 2> /dev/null | grep -q 'Open MPI'; then
@@ -43,7 +49,7 @@ build_all() {
   say "building in $build"
   find_peers
   # Objects made with other settings are of no use.
-  settings="$cc $cxx $cflags $boost,$zmq"
+  settings="$cc $cxx $cflags $boost,$zmq,$spdlog"
   [ "$(cat "$build/settings" 2> /dev/null)" = "$settings" ] || rm -f "$build"/*.o "$build"/muster/*.o
   echo "$settings" > "$build/settings"
   for source in "$root"/Sources/CMuster/*.c; do
@@ -53,6 +59,7 @@ build_all() {
   [ -z "$boost" ] || compile "$build/boost_barrier.o" "$here/c/boost_barrier.cc" || return 1
   [ -z "$boost" ] || compile "$build/ring_boost.o" "$here/c/ring_boost.cc" || return 1
   [ -z "$zmq" ] || compile "$build/ring_zmq.o" "$here/c/ring_zmq.c" || return 1
+  [ -z "$spdlog" ] || compile "$build/log_spdlog.o" "$here/c/log_spdlog.cc" || return 1
   for source in "$here"/c/*.c; do
     name=$(basename "$source" .c)
     case $name in
@@ -63,6 +70,7 @@ build_all() {
       barrier_rounds) extra="$build/barrier_kinds.o ${boost:+$build/boost_barrier.o}" linker=${boost:+$cxx} ;;
       ring_records)
         extra="${boost:+$build/ring_boost.o} ${zmq:+$build/ring_zmq.o -lzmq}" linker=${boost:+$cxx} ;;
+      log_calls) extra="${spdlog:+$build/log_spdlog.o $spdlog_libs}" linker=${spdlog:+$cxx} ;;
       *) extra='' linker='' ;;
     esac
     # shellcheck disable=SC2086

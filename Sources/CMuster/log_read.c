@@ -146,7 +146,7 @@ static void say_corrupt(muster_log_reader *reader, uint32_t place) {
 static void say_lost(muster_log_reader *reader, uint32_t place, uint64_t lost) {
   const log_stream *stream = &reader->streams[place];
   muster_log_record *record = say(reader, place, MUSTER_LOG_LOST, stream->time);
-  if (stream->head.size >= LOG_RECORD_HEAD) memcpy(&record->pid, stream->bytes + 8, sizeof record->pid);
+  record->pid = muster_log_pid_of(stream->bytes, stream->head.size);
   record->lost = lost;
   record->number = stream->head.number - lost;
   snprintf(reader->words, WORDS, "%" PRIu64 " record%s overwritten before being read", lost, lost == 1 ? " was" : "s were");

@@ -57,19 +57,27 @@ static int take_pair(rest *from, muster_log_pair *pair) {
   return 0;
 }
 
+int32_t muster_log_pid_of(const unsigned char *bytes, uint32_t size) {
+  uint64_t word = 0;
+  if (size >= LOG_RECORD_HEAD) memcpy(&word, bytes + sizeof word, sizeof word);
+  return (int32_t)(uint32_t)word;
+}
+
+static uint32_t byte_of(uint64_t word, uint32_t index) { return (uint8_t)(word >> 8 * index); }
+
 int muster_log_decode(const unsigned char *bytes, uint32_t size, log_decoded *decoded) {
   muster_log_record *record = &decoded->record;
   *record = (muster_log_record){.tags = decoded->tags, .pairs = decoded->pairs};
   if (size < LOG_RECORD_HEAD) return EBADMSG;
-  uint16_t flags;
-  uint32_t message;
-  memcpy(&record->time, bytes, 8);
-  memcpy(&record->pid, bytes + 8, 4);
-  memcpy(&record->thread, bytes + 12, 4);
-  memcpy(&flags, bytes + 18, 2);
-  memcpy(&message, bytes + 20, 4);
-  const uint8_t version = bytes[16], level = bytes[17], tags = bytes[24], pairs = bytes[25];
-  if (version != LOG_RECORD_VERSION || level > MUSTER_LOG_CRITICAL || flags & ~(LOG_CUT | LOG_CORRELATED) ||
+  uint64_t words[4];
+  memcpy(words, bytes, sizeof words);
+  record->time = (int64_t)words[0];
+  record->pid = (int32_t)(uint32_t)words[1];
+  record->thread = (uint32_t)(words[1] >> 32);
+  const uint32_t version = byte_of(words[2], 0), level = byte_of(words[2], 1), flags = words[2] >> 16 & 0xffff;
+  const uint32_t tags = byte_of(words[3], 0), pairs = byte_of(words[3], 1), file = byte_of(words[3], 3);
+  if (words[3] >> 40) return EBADMSG;
+  if (version != LOG_RECORD_VERSION || level > MUSTER_LOG_CRITICAL || flags & ~(uint32_t)(LOG_CUT | LOG_CORRELATED) ||
       tags > MUSTER_LOG_TAGS_MAX || pairs > MUSTER_LOG_PAIRS_MAX)
     return EBADMSG;
   record->level = (muster_log_level)level;
@@ -77,9 +85,10 @@ int muster_log_decode(const unsigned char *bytes, uint32_t size, log_decoded *de
   record->has_correlation = (flags & LOG_CORRELATED) != 0;
   rest from = {bytes + LOG_RECORD_HEAD, size - LOG_RECORD_HEAD};
   if (record->has_correlation && take_number(&from, record->correlation, 16)) return EBADMSG;
-  if (bytes[27] && take_number(&from, &record->line, 4)) return EBADMSG;
-  if (take_text(&from, message, &record->message) || take_text(&from, bytes[26], &record->label) ||
-      take_text(&from, bytes[27], &record->file) || take_text(&from, bytes[28], &record->function))
+  if (file && take_number(&from, &record->line, 4)) return EBADMSG;
+  if (take_text(&from, (uint32_t)(words[2] >> 32), &record->message) ||
+      take_text(&from, byte_of(words[3], 2), &record->label) || take_text(&from, file, &record->file) ||
+      take_text(&from, byte_of(words[3], 4), &record->function))
     return EBADMSG;
   for (; record->tag_count < tags; record->tag_count++) {
     uint8_t length;

@@ -53,8 +53,9 @@ typedef struct log_decoded {
 // 0, or EBADMSG: these bytes are no record. All but place and number is filled in.
 int muster_log_decode(const unsigned char *bytes, uint32_t size, log_decoded *decoded);
 
-// The time that bytes which may be a record say; 0 where they are too few.
+// The time, and the process, that bytes which may be a record say; 0 where they are too few.
 int64_t muster_log_time_of(const unsigned char *bytes, uint32_t size);
+int32_t muster_log_pid_of(const unsigned char *bytes, uint32_t size);
 
 // What a filter asks for, with copies of all that it points to.
 typedef struct log_filter {

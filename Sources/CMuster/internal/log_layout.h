@@ -26,15 +26,14 @@
 //                  it joined, and of each                          record if it died before the commit
 //                  record
 //
-// A record, in a ring, all numbers in the machine's order:
+// A record, in a ring, all numbers in the machine's order: four words of 64 bits, from the lowest bit
 //
-//   0   u64 time, nanoseconds since 1970     24  u8 tags
-//   8   u32 pid                              25  u8 pairs
-//   12  u32 thread                           26  u8 size of the label
-//   16  u8  version, 1                       27  u8 size of the file's name
-//   17  u8  level                            28  u8 size of the function's name
-//   18  u16 flags: LOG_CUT, LOG_CORRELATED   29  u8 3 of 0
-//   20  u32 size of the message              32  then, without gaps:
+//   word 0  time, nanoseconds since 1970
+//   word 1  pid (32), thread (32)
+//   word 2  version, 1 (8), level (8), flags LOG_CUT, LOG_CORRELATED (16), size of the message (32)
+//   word 3  tags (8), pairs (8), sizes of the label (8), the file's name (8) and the function's name (8), 0 (24)
+//
+// then, without gaps:
 //
 //   correlation id (16, if flagged); line (u32, if the file's name has a size); message; label; file; function;
 //   each tag: u8 size, bytes; each pair: u8 type, u8 size of the key, u16 size of the value, key, value. The value of a
