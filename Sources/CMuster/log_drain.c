@@ -20,6 +20,9 @@
 // How soon a write that failed is tried again by who waits; how often files are looked through for old ones.
 enum { RETRY = 100000000, PRUNE_EACH = 60 };
 
+// How many of a file's last bytes tell that it is the one that was written: a new file may have the inode of one that was deleted.
+enum { TAIL = 64 };
+
 // Room for one more record is kept, so that each that was begun is gathered whole.
 enum { BATCH = LOG_STAGE - MUSTER_LOG_FORMATTED_MAX };
 
@@ -87,17 +90,25 @@ static void take_back(muster_log_drain *drain) {
     drain->marked.mark.staged = 0;
 }
 
-// The file that the mark tells of, cut to what was in it for certain.
+static int has_tail(const muster_log_drain *drain) {
+  const log_mark *mark = &drain->marked.mark;
+  unsigned char tail[TAIL];
+  if (mark->tail > TAIL || mark->tail > mark->length) return 0;
+  ssize_t got = pread(drain->files.file, tail, mark->tail, (off_t)(mark->length - mark->tail));
+  return got == (ssize_t)mark->tail && muster_crc32c(0, tail, mark->tail) == mark->tail_check;
+}
+
+// The file that the mark tells of, cut to what was in it for certain. Not one that was deleted, moved, cut or written by
+// somebody else: that stays as it is, and a new one is begun.
 static int reopen(muster_log_drain *drain) {
   log_mark *mark = &drain->marked.mark;
   int status = muster_log_files_reopen(&drain->files, mark->file, mark->device, mark->inode);
-  // Somebody has moved or deleted it.
-  if (status == ESTALE) return 0;
+  if (status) return status == ESTALE ? 0 : status;
   uint64_t device, inode, size = 0;
-  if (!status) status = muster_log_files_identity(&drain->files, &device, &inode, &size);
-  if (!status && size > mark->length && ftruncate(drain->files.file, (off_t)mark->length)) status = errno;
-  if (!status && size < mark->length) mark->length = size;
-  return status;
+  status = muster_log_files_identity(&drain->files, &device, &inode, &size);
+  if (status) return status;
+  if (size < mark->length || !has_tail(drain)) return muster_log_files_close_file(&drain->files), 0;
+  return size > mark->length && ftruncate(drain->files.file, (off_t)mark->length) ? errno : 0;
 }
 
 static int is_same_target(const muster_log_drain *drain) {
@@ -216,8 +227,8 @@ static int is_rotation_due(const muster_log_drain *drain) {
 }
 
 // How many bytes to gather before it is enough.
-static uint64_t room_for(const muster_log_drain *drain) {
-  uint64_t most = drain->options.rotate_bytes, length = drain->files.file >= 0 ? drain->marked.mark.length : 0;
+static uint64_t room_for(const muster_log_drain *drain, int in_new_file) {
+  uint64_t most = drain->options.rotate_bytes, length = in_new_file ? 0 : drain->marked.mark.length;
   if (!drain->to_files || !most) return BATCH;
   uint64_t room = most > length ? most - length : 1;
   return room < BATCH ? room : BATCH;
@@ -230,9 +241,9 @@ static void note_position(muster_log_drain *drain) {
   drain->passed = muster_log_passed(drain->reader);
 }
 
-static int gather(muster_log_drain *drain, int all) {
+static int gather(muster_log_drain *drain, int all, int in_new_file) {
   char *stage = (char *)log_stage(drain->log);
-  uint64_t room = room_for(drain);
+  uint64_t room = room_for(drain, in_new_file || drain->files.file < 0);
   muster_log_record record;
   int status = 0;
   drain->batch = 0;
@@ -267,6 +278,8 @@ static int ensure_file(muster_log_drain *drain) {
   mark->target = drain->files.target;
   mark->file = drain->files.number;
   mark->length = 0;
+  mark->tail = 0;
+  mark->tail_check = 0;
   mark->began = seconds_now();
   mark->file_format = drain->options.format;
   drain->committed = 0;
@@ -305,7 +318,11 @@ static int write_stage(muster_log_drain *drain) {
 
 static void commit_written(muster_log_drain *drain) {
   log_mark *mark = &drain->marked.mark;
-  if (drain->to_files) mark->length += drain->gathered;
+  if (drain->to_files) {
+    mark->length += drain->gathered;
+    mark->tail = drain->gathered < TAIL ? drain->gathered : TAIL;
+    mark->tail_check = muster_crc32c(0, log_stage(drain->log) + drain->gathered - mark->tail, mark->tail);
+  }
   mark->staged = mark->stage_check = 0;
   drain->gathered = drain->written = 0;
   drain->committed = 0;
@@ -323,10 +340,10 @@ static int step(muster_log_drain *drain, int all, uint64_t *records) {
   int recovered = drain->marked.mark.staged != 0;
   if (!drain->gathered) {
     recovered = 0;
-    if (is_rotation_due(drain)) muster_log_files_close_file(&drain->files);
-    int status = gather(drain, all);
+    int due = is_rotation_due(drain), status = gather(drain, all, due);
     if (status) return status;
     if (!drain->gathered) return prune(drain), note_passed(drain), EAGAIN;
+    if (due) muster_log_files_close_file(&drain->files);
   }
   int status = ensure_file(drain);
   if (status) return status;

@@ -102,7 +102,7 @@ int muster_log_files_identity(const log_files *files, uint64_t *device, uint64_t
 static int open_leaf(log_files *files, uint64_t number, int flags) {
   char leaf[LEAF];
   leaf_of(files, number, leaf);
-  files->file = above_standard(openat(files->folder, leaf, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0600));
+  files->file = above_standard(openat(files->folder, leaf, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0600));
   if (files->file < 0) return errno;
   files->number = number;
   files->path[files->folder_length] = '/';

@@ -139,7 +139,8 @@ static void put_time(out *to, int64_t time, int digits, int local) {
   if (rest < 0) rest += 1000000000, second--;
   time_t when = (time_t)second;
   struct tm parts = {0};
-  if (local) localtime_r(&when, &parts);
+  // localtime_r need not look at TZ.
+  if (local) tzset(), localtime_r(&when, &parts);
   else gmtime_r(&when, &parts);
   for (int k = digits; k < 9; k++) rest /= 10;
   char text[96];

@@ -101,8 +101,10 @@ typedef struct log_mark {
   uint32_t format;       // of what is staged
   uint32_t descriptor;   // 1: what is staged is not for the file
   uint32_t file_format;
+  uint32_t tail;         // the last bytes before `length`, and their checksum: by which the file is known
+  uint32_t tail_check;
   uint32_t reserved;
-  uint64_t unused[3];
+  uint64_t unused[2];
 } log_mark;
 
 _Static_assert(sizeof(log_head) == LOG_LINE && sizeof(log_state) == LOG_LINE && sizeof(log_seat) == LOG_LINE, "lines");
