@@ -115,11 +115,10 @@ static int is_same_target(const muster_log_drain *drain) {
   return drain->to_files && drain->marked.mark.file && drain->marked.mark.target == drain->files.target;
 }
 
-static int recover(muster_log_drain *drain, muster_log_from *from) {
+// Where nothing was ever drained it begins at the beginning of all, so that what is gone by now is told.
+static int recover(muster_log_drain *drain) {
   log_mark *mark = &drain->marked.mark;
-  *from = MUSTER_LOG_OLDEST;
   if (!muster_log_mark_newest(drain->log, &drain->marked)) return drain->marked = (log_marked){0}, 0;
-  *from = MUSTER_LOG_AT;
   int for_file = is_same_target(drain) && !mark->descriptor;
   if (mark->staged && !is_staged_whole(drain->log, mark)) take_back(drain);
   else if (mark->staged && !for_file && mark->format != drain->options.format) take_back(drain);
@@ -143,11 +142,11 @@ static int are_options(const muster_log_drain_options *options) {
   return options->rotate_seconds >= 0 && options->keep_seconds >= 0;
 }
 
-static int open_reader(muster_log_drain *drain, muster_log_from from) {
+static int open_reader(muster_log_drain *drain) {
   muster_log_position position = {.count = drain->log->places};
   memcpy(position.places, drain->marked.places, sizeof position.places);
   return muster_log_reader_open(drain->log,
-                                &(muster_log_reader_options){.from = from,
+                                &(muster_log_reader_options){.from = MUSTER_LOG_AT,
                                                              .hold = drain->options.hold,
                                                              .position = &position,
                                                              .filter = drain->options.filter},
@@ -160,9 +159,8 @@ static int set_up(muster_log_drain *drain, int32_t *pid) {
     status = muster_log_files_open(drain->options.folder, drain->options.name, drain->options.permissions, &drain->files);
   if (!status) status = take_over(drain, pid);
   if (status) return status;
-  muster_log_from from;
-  status = recover(drain, &from);
-  return status ? status : open_reader(drain, from);
+  status = recover(drain);
+  return status ? status : open_reader(drain);
 }
 
 static void let_go(muster_log_drain *drain) {
