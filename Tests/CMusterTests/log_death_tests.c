@@ -303,8 +303,8 @@ static void killed_at_random(uint32_t bytes, int rounds) {
   log_test_end(&with.log);
 }
 
-static void killed_with_room(void) { killed_at_random(1 << 20, 80); }
-static void killed_and_overrun(void) { killed_at_random(1 << 12, 80); }
+static void killed_with_room(void) { killed_at_random(1 << 20, 50); }
+static void killed_and_overrun(void) { killed_at_random(1 << 12, 50); }
 
 TEST_SUITE(log_death, {"last_words", last_words, 0}, {"forked", forked, 0}, {"thread_that_joined_ends", thread_that_joined_ends, 0},
            {"many_threads", many_threads, 0}, {"signals", signals, 0}, {"killed_with_room", killed_with_room, 60},

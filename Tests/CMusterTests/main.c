@@ -30,7 +30,7 @@ extern const test_suite region_fault_suite, posix_barrier_suite;
 extern const test_suite lock_mutex_suite, lock_rwlock_suite, lock_stress_suite;
 extern const test_suite pool_suite, pool_death_suite, pool_wait_suite, pool_white_suite, pool_hostile_suite, pool_stress_suite;
 extern const test_suite ring_suite, ring_death_suite, ring_hostile_suite, ring_scribble_suite;
-extern const test_suite log_suite, log_drain_suite, log_death_suite;
+extern const test_suite log_suite, log_drain_suite, log_death_suite, log_hostile_suite, log_name_suite;
 extern const test_suite seqlock_suite, seqlock_claim_suite, seqlock_death_suite, seqlock_hostile_suite;
 extern const test_suite crc32c_suite, checkpoint_suite, checkpoint_death_suite, checkpoint_hostile_suite;
 extern const test_suite checkpoint_disk_suite;
@@ -51,6 +51,7 @@ static const test_suite *const suites[] = {
     &trace_suite, &trace_open_suite, &trace_export_suite, &trace_death_suite, &trace_hostile_suite,
     &log_suite, &log_drain_suite,
     &log_suite, &log_drain_suite, &log_death_suite,
+    &log_suite, &log_drain_suite, &log_death_suite, &log_hostile_suite, &log_name_suite,
 };
 
 enum { SKIPPED = 77, NAMES = 16 };
