@@ -49,8 +49,6 @@ static const test_suite *const suites[] = {
     &pool_suite, &pool_death_suite, &pool_wait_suite, &pool_white_suite, &pool_hostile_suite, &pool_stress_suite,
     &ring_suite, &ring_death_suite, &ring_hostile_suite, &ring_scribble_suite,
     &trace_suite, &trace_open_suite, &trace_export_suite, &trace_death_suite, &trace_hostile_suite,
-    &log_suite, &log_drain_suite,
-    &log_suite, &log_drain_suite, &log_death_suite,
     &log_suite, &log_drain_suite, &log_death_suite, &log_hostile_suite, &log_name_suite,
 };
 
