@@ -131,12 +131,11 @@ static void free_check(void) {
   muster_pool_block_state state;
   int status = muster_pool_look_block(ours, note()->block, &state);
   SWEEP_CHECK(status == 0 || status == ESTALE);
-  if (sweep->injection == SWEEP_CRASH) {
-    // A sleeper that the death has woken may be the one that took it back.
-    if (!sweep->returned && status == 0) sweep_found(SWEEP_BEFORE);
-    if (sweep->returned) SWEEP_STATUS(status, ESTALE);
+  // Before it has returned, a sleeper that the death has woken may be the one that took it back.
+  if (sweep->returned) {
+    SWEEP_STATUS(sweep->result, 0);
+    SWEEP_STATUS(status, ESTALE);
   }
-  if (sweep->returned) SWEEP_STATUS(sweep->result, 0);
   check_sleepers();
   if (sweep->injection == SWEEP_STALL) sweep_finish();
   SWEEP_EQUAL(drained(), 1);
