@@ -30,27 +30,26 @@ static int is_of(const muster_pool *pool, uint64_t word, const owned_by *which) 
   return owner_in(pool, word) == which->place && !(which->lives && pool_has_ended(word, which->ended));
 }
 
-static int is_left_behind(const muster_pool *pool, uint64_t word) {
-  uint32_t place = owner_in(pool, word);
-  return place != POOL_NOBODY && pool_has_ended(word, muster_pool_ended(pool, place));
-}
-
-static void count_block(const muster_pool *pool, uint64_t word, muster_pool_state *state) {
+static void count_block(const muster_pool *pool, const uint32_t *ended, uint64_t word, muster_pool_state *state) {
   switch (use_of(word)) {
     case MUSTER_POOL_FREE: state->free++; break;
     case MUSTER_POOL_OWNED: state->owned++; break;
     case MUSTER_POOL_OFFERED: state->offered++; break;
     default: state->other++; break;
   }
-  state->ended += (uint32_t)is_left_behind(pool, word);
+  uint32_t place = owner_in(pool, word);
+  if (place != POOL_NOBODY) state->ended += (uint32_t)pool_has_ended(word, ended[place]);
 }
 
 int muster_pool_look(const muster_pool *pool, muster_pool_state *state) {
   *state = (muster_pool_state){.block_size = pool->block_size, .blocks = pool->blocks, .members = pool->members};
   if (muster_fork_inherited(&pool->guard)) return EPERM;
-  for (uint32_t k = 0; k < pool->members; k++)
+  uint32_t ended[MUSTER_POOL_MEMBERS_MAX];
+  for (uint32_t k = 0; k < pool->members; k++) {
+    ended[k] = muster_pool_ended(pool, k);
     state->living += muster_group_life(pool->group, k) == MUSTER_MEMBER_ALIVE;
-  for (uint32_t k = 0; k < pool->blocks; k++) count_block(pool, muster_pool_word(pool, k), state);
+  }
+  for (uint32_t k = 0; k < pool->blocks; k++) count_block(pool, ended, muster_pool_word(pool, k), state);
   state->waits = __atomic_load_n(&pool->state->calls, __ATOMIC_RELAXED);
   return 0;
 }

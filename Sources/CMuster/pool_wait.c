@@ -35,7 +35,8 @@ static int poll_free(muster_pool *pool, uint32_t *roster, muster_wait_set *set) 
 
 int muster_pool_poll_free(muster_pool *pool, muster_wait_set *set) {
   uint32_t roster;
-  return poll_free(pool, &roster, set);
+  // Who calls makes each freer wake once: not for what is there.
+  return muster_pool_search(pool) ? 0 : poll_free(pool, &roster, set);
 }
 
 int muster_pool_poll(muster_pool *pool, muster_wait_set *set) {

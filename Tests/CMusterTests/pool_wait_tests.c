@@ -2,6 +2,7 @@
 // shows.
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -158,7 +159,11 @@ static void event_loop(void) {
   scene at = make_scene(2);
   muster_pool *pool = pool_test_join(&at.pool), *other = pool_test_join(&at.pool);
   muster_wait_set set;
-  CHECK_STATUS(muster_pool_poll(pool, &set), 0);
+  // To look calls nobody while there is something.
+  for (int k = 0; k < 5; k++) CHECK_STATUS(muster_pool_poll(pool, &set), 0);
+  muster_pool_state state;
+  CHECK_STATUS(muster_pool_look(pool, &state), 0);
+  CHECK_EQUAL(state.waits, 0);
   muster_pool_block block = pool_test_alloc(other);
   at.blocks = 1;
   pid_t owner = holder(&at);
@@ -204,7 +209,30 @@ static void more_waiters_than_blocks(void) {
   pool_test_end(&at.pool);
 }
 
+// Threads that wait by one handle, for what the others of them free.
+static void *pass_on_here(void *context) {
+  muster_pool *pool = context;
+  for (int turn = 0; turn < TURNS / 3; turn++) {
+    muster_pool_block block;
+    REQUIRE(!muster_pool_alloc_wait(pool, soon(), &block));
+    REQUIRE(!muster_pool_free(pool, block));
+  }
+  return NULL;
+}
+
+static void threads_by_one_handle(void) {
+  scene at = make_scene(1);
+  muster_pool *pool = pool_test_join(&at.pool);
+  pthread_t threads[3];
+  for (int k = 0; k < 3; k++) REQUIRE(!pthread_create(&threads[k], NULL, pass_on_here, pool));
+  for (int k = 0; k < 3; k++) REQUIRE(!pthread_join(threads[k], NULL));
+  CHECK_EQUAL(pool_test_free(pool), 1);
+  CHECK_STATUS(muster_pool_close(pool), 0);
+  pool_test_end(&at.pool);
+}
+
 TEST_SUITE(pool_wait, {"deadlines", deadlines, 0}, {"woken_by_a_free", woken_by_a_free, 0},
            {"woken_by_a_death", woken_by_a_death, 0}, {"served_watchers", served_watchers, 0},
            {"woken_by_a_leave", woken_by_a_leave, 0}, {"event_loop", event_loop, 0},
-           {"more_waiters_than_blocks", more_waiters_than_blocks, 60});
+           {"more_waiters_than_blocks", more_waiters_than_blocks, 60},
+           {"threads_by_one_handle", threads_by_one_handle, 60});
