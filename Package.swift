@@ -53,12 +53,15 @@ let package = Package(
     .executableTarget(
       name: "example-events", dependencies: ["Muster"], path: "Examples/Swift/events", swiftSettings: swiftSettings),
     .executableTarget(
+      name: "example-messages", dependencies: ["Muster"], path: "Examples/Swift/messages",
+      swiftSettings: swiftSettings),
+    .executableTarget(
       name: "benchmark-latency", dependencies: ["Muster"], path: "Benchmarks/swift", swiftSettings: swiftSettings),
     .testTarget(
       name: "MusterTests",
       dependencies: [
         "Muster", "CMuster", "cmuster-tests", "muster-peer", "example-crew", "example-counters",
-        "example-ledger", "example-job", "example-events",
+        "example-ledger", "example-job", "example-events", "example-messages",
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),
     .target(name: "CMusterCLI", cSettings: [.define("_GNU_SOURCE")]),

@@ -9,6 +9,7 @@ enum ObjectDetails: Equatable, Sendable {
   case lock(LockDetails)
   case checkpoint(CheckpointDetails)
   case ring(RingDetails)
+  case pool(PoolDetails)
   /// Of a kind that has no more to tell, or that can't be read; `note` says why.
   case other(note: String?)
 }
@@ -88,6 +89,7 @@ extension ObjectDetails {
     case .checkpoint(let checkpoint):
       return checkpoint.lines()
     case .ring(let ring): return ring.lines()
+    case .pool(let pool): return pool.lines()
     case .other(let note):
       return note.map { [$0] } ?? []
     }
@@ -139,6 +141,7 @@ struct ShowReport: Encodable, Sendable {
   var lock: LockDetails?
   var checkpoint: CheckpointDetails?
   var ring: RingDetails?
+  var pool: PoolDetails?
   var note: String?
 
   init(_ entry: RegionEntry, _ details: ObjectDetails, now: Int64) {
@@ -150,6 +153,7 @@ struct ShowReport: Encodable, Sendable {
     case .lock(let lock): self.lock = lock
     case .checkpoint(let checkpoint): self.checkpoint = checkpoint
     case .ring(let ring): self.ring = ring
+    case .pool(let pool): self.pool = pool
     case .other(let note): self.note = note
     }
   }

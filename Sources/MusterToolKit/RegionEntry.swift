@@ -37,6 +37,7 @@ struct RegionEntry: Equatable, Sendable {
     "LOCK": "lock",
     "CKPT": "checkpoint",
     "RING": "ring",
+    "POOL": "pool",
   ]
 
   /// In the order of their names, as `ls` shows them.

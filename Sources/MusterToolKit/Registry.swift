@@ -63,6 +63,9 @@ enum Registry {
         return .checkpoint(try SharedCheckpoint.details(entry.name))
       case "RING":
         return .ring(RingDetails(try Ring.look(RegionName(entry.name))))
+      case "POOL":
+        let (state, owners) = try Pool.look(RegionName(entry.name))
+        return .pool(PoolDetails(state, owners))
       default:
         return .other(note: nil)
       }

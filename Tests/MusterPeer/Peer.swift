@@ -23,6 +23,8 @@ struct Peer {
     case "keep-saving": try keepSaving(RegionName(arguments[1]))
     case "write-ring": try await writeRing(RegionName(arguments[1]), records: Int(arguments[2]) ?? 0)
     case "hold-ring": try await holdRing(RegionName(arguments[1]))
+    case "hold-pool": try await holdPool(RegionName(arguments[1]), blocks: Int(arguments[2]) ?? 0)
+    case "answer-pool": try await answerPool(arguments[1], messages: Int(arguments[2]) ?? 0)
     default: exit(2)
     }
   }
@@ -97,5 +99,35 @@ struct Peer {
     let reader = try RingReader.attach(name)
     try await Task.sleep(for: .seconds(600))
     reader.close()
+  }
+
+  /// Has so many blocks, the last of them offered, and lives on until it is killed.
+  static func holdPool(_ name: RegionName, blocks: Int) async throws {
+    let pool = try Pool.attach(name)
+    for number in 1...blocks {
+      let block = try await pool.allocate(until: .now)
+      if number < blocks { block.detach() } else { _ = try block.offer() }
+    }
+    try await Task.sleep(for: .seconds(600))
+    pool.close()
+  }
+
+  /// Answers messages, whose blocks begin with the place of whoever is to have them back, and a number.
+  static func answerPool(_ name: String, messages: Int) async throws {
+    let pool = try Pool.attach(RegionName(name))
+    let questions = try RingReader.attach(RegionName(name + "-questions"))
+    let answers = try RingWriter(RegionName(name + "-answers"), capacity: nil, mode: .attach)
+    try await answers.write("\(pool.member)".utf8)
+    for _ in 0..<messages {
+      let question = try await questions.next()
+      var block = try pool.adopt(PoolBlockName(question.bytes)!)
+      let asker = try block.withUnsafeMutableBytes { bytes in
+        bytes.storeBytes(of: bytes.load(fromByteOffset: 8, as: Int.self) * 2, toByteOffset: 8, as: Int.self)
+        return bytes.load(as: Int.self)
+      }
+      let name = block.name
+      try block.give(to: asker)
+      try await answers.write(name.bytes)
+    }
   }
 }

@@ -141,6 +141,75 @@ struct ClosingTests {
     }
   }
 
+  @Test("A pool that is closed while tasks wait has been left, and the waits throw `closed`; what it had is free")
+  func pool() async throws {
+    try await withName { name in
+      let pool = try Pool(RegionName(name), blockSize: 64, blocks: 2, members: 2)
+      let other = try Pool.attach(RegionName(name))
+      var block = try await pool.allocate()
+      let offered = try await pool.allocate().offer()
+      let awaited = Task { await code { () throws(PoolError) in _ = try await pool.allocate() } }
+      let blocked = Task { await blocking { caught { () throws(PoolError) in _ = try pool.allocateBlocking() } } }
+      try await eventually { pool.waitCount == 2 }
+      pool.close()
+      // At once, not when the waits have ended.
+      #expect(try other.owners()[0].state == .left)
+      #expect(try other.state().free == 2)
+      #expect(await awaited.value?.code == .closed)
+      #expect(await blocked.value?.code == .closed)
+      #expect(throws: PoolError.self) { try block.withUnsafeBytes { _ in } }
+      #expect(throws: PoolError.self) { try block.withUnsafeMutableBytes { _ in } }
+      #expect(caught { () throws(PoolError) in _ = try pool.withdraw(offered) }?.code == .closed)
+      #expect(caught { () throws(PoolError) in _ = try pool.allocateIfAvailable() }?.code == .closed)
+      #expect(caught { () throws(PoolError) in try pool.state() }?.code == .closed)
+      // Its end frees nobody else's.
+      let first = try await other.allocate().detach()
+      let second = try await other.allocate().detach()
+      block.free()
+      #expect(try other.blocks(of: other.member).count == 2 && first != second)
+    }
+  }
+
+  @Test("A closure that was lent a block may close its pool; the block is nobody else's until it ends")
+  func closingWhileLentABlock() async throws {
+    try await withName { name in
+      let pool = try Pool(RegionName(name), blockSize: 64, blocks: 1, members: 2)
+      let other = try Pool.attach(RegionName(name))
+      var block = try await pool.allocate()
+      try block.withUnsafeMutableBytes { bytes in
+        pool.close()
+        let state = try other.state()
+        #expect(state.owned == 1 && state.living == 2)
+        bytes[0] = 9
+      }
+      let state = try other.state()
+      #expect(state.free == 1 && state.living == 1)
+    }
+  }
+
+  @Test("A block keeps its pool open; whoever drops the last of both has left")
+  func lastBlock() async throws {
+    try await withName { name in
+      let other = try Pool(RegionName(name), blockSize: 64, blocks: 1, members: 2)
+      var pool: Pool? = try Pool.attach(RegionName(name))
+      let block = try await pool!.allocate()
+      pool = nil
+      #expect(try block.withUnsafeBytes { $0.count } == 64)
+      #expect(try other.state().living == 2)
+      block.free()
+      #expect(try other.state().living == 1)
+      let only = try await other.allocate()
+      for _ in 0..<100 {
+        pool = try Pool.attach(RegionName(name))
+        _ = try? await pool!.allocate(until: .now + .microseconds(100)).detach()
+        pool = nil
+        let living = try other.state().living
+        try #require(living == 1)
+      }
+      #expect(only.size == 64)
+    }
+  }
+
   @Test("An action may close its own barrier")
   func closingFromTheAction() async throws {
     try await withName { name in
@@ -171,6 +240,7 @@ struct ClosingTests {
       #expect(GroupError("open", "x", status: status).code == .system)
       if status != EAGAIN { #expect(RingError("open", "x", status: status).code == .system) }
       #expect(LockError("open", "x", status: status).code == .system)
+      #expect(PoolError("open", "x", status: status).code == .system)
     }
     #expect(SeqlockError("wait for", "x", status: EPERM, code: .system).code == .system)
   }

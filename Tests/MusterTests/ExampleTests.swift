@@ -79,4 +79,26 @@ struct ExampleTests {
       for (index, line) in lines[(died + 1)...].enumerated() { #expect(line == "\(died + index) event \(index + 1)") }
     }
   }
+
+  @Test("messages: one is killed with messages handed to it, the next gets the rest, and no block is lost")
+  func messages() async throws {
+    try await withName { name in
+      defer { for part in ["-names", "-receivers"] { try? Region.remove(RegionName(name + part), force: true) } }
+      let program = builtProgram("example-messages")
+      async let sending = run(program, [name, "send", "20"])
+      let first = try await run(program, [name, "receive", "5"])
+      #expect(first.status == -SIGKILL && first.output == (1...4).map { "message \($0)\n" }.joined())
+      let second = try await run(program, [name, "receive"])
+      let told = try await sending
+      #expect(told.status == 0 && second.status == 0, "\(told.output)\(second.output)")
+      // With eight blocks no more than eight could be handed to the one who died.
+      let next = try #require((6...13).first { told.output.contains(": message \($0) goes to place ") })
+      #expect(told.output.hasPrefix("nobody lives in place ") && told.output.split(separator: "\n").count == 1)
+      #expect(second.output == (next...20).map { "message \($0)\n" }.joined())
+      let pool = try Pool.attach(RegionName(name))
+      try pool.reclaim()
+      let state = try pool.state()
+      #expect(state.free == 8 && state.living == 1)
+    }
+  }
 }

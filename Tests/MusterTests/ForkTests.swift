@@ -136,6 +136,47 @@ struct ForkTests {
     }
   }
 
+  @Test("An inherited pool and its blocks say so, and can be closed; the parent's stay its own; the child joins anew")
+  func pool() async throws {
+    try await withName { name in
+      await #expect(processExitsWith: .success) { [name = name as String] in
+        let region = RegionName(name)
+        let pool = try Pool(region, blockSize: 64, blocks: 2, members: 2)
+        var block = try await pool.allocate()
+        try block.withUnsafeMutableBytes { $0[0] = 7 }
+        let other = try await pool.allocate().detach()
+        _ = await Task { try? await pool.allocate(until: .now + .milliseconds(1)).detach() }.value
+        try pool.adopt(other).free()
+        let failed = inChild { note in
+          func check(_ held: Bool, line: Int32 = #line) { note(held, line) }
+          check(throwing { _ = try block.withUnsafeBytes { $0[0] } }?.code == .inherited)
+          check(throwing { _ = try pool.allocateIfAvailable() }?.code == .inherited)
+          check(throwing { _ = try pool.allocateBlocking() }?.code == .inherited)
+          check(throwing { _ = try pool.take(block.name) }?.code == .inherited)
+          check(throwing { _ = try pool.adopt(block.name) }?.code == .inherited)
+          check(throwing { _ = try pool.state() }?.code == .inherited)
+          check(throwing { _ = try pool.owners() }?.code == .inherited)
+          check(throwing { _ = try pool.blocks(of: 0) }?.code == .inherited)
+          check(throwing { try pool.reclaim() }?.code == .inherited)
+          pool.close()
+          check(throwing { _ = try pool.state() }?.code == .closed)
+          let own = try? Pool.attach(region)
+          check(own?.member == 1)
+          check(throwing { _ = try own?.adopt(block.name) }?.code == .notOwner)
+          check((try? own?.allocateBlocking().detach()) != nil)
+          check((try? own?.owners().map(\.pid)) == [getppid(), getpid()])
+          own?.close()
+        }
+        let seen = try block.withUnsafeBytes { $0[0] }
+        let state = try pool.state()
+        try? Region.remove(region, force: true)
+        if failed != 0 || seen != 7 || state.free != 1 || state.living != 1 {
+          exit(failed > 0 ? failed : failed < 0 ? 128 - failed : 2)
+        }
+      }
+    }
+  }
+
   @Test("What another thread was just looking at can be left in the child")
   func lookedAt() async {
     await #expect(processExitsWith: .success) {
@@ -195,5 +236,14 @@ private func caught<Value, Failure: Error>(_ body: () throws(Failure) -> Value) 
     return nil
   } catch {
     return error
+  }
+}
+
+private func throwing(_ body: () throws -> Void) -> PoolError? {
+  do {
+    try body()
+    return nil
+  } catch {
+    return error as? PoolError
   }
 }
