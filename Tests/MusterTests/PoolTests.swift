@@ -31,7 +31,10 @@ struct PoolTests {
       try second.withMutableSpan { span in
         for index in 0..<span.byteCount { span.storeBytes(of: 2, toByteOffset: index, as: UInt8.self) }
       }
-      #expect(try first.withSpan { span in (0..<128).allSatisfy { span.unsafeLoad(fromByteOffset: $0, as: UInt8.self) == 1 } })
+      #expect(
+        try first.withSpan { span in
+          (0..<128).allSatisfy { span.unsafeLoad(fromByteOffset: $0, as: UInt8.self) == 1 }
+        })
       #expect(try second.withUnsafeBytes { $0.allSatisfy { $0 == 2 } })
       first.free()
       let again = try await pool.allocate()

@@ -74,8 +74,8 @@ final class PoolCore: Sendable {
     self.member = Int(member)
     self.held = held
     self.handle = handle
-    // That of the place: what is just made can't be closed.
-    try! handle.begin()
+    // That of the place; what has just been made is not closed.
+    _ = try? handle.begin()
     self.membership = SharedMembership {
       muster_pool_leave(pool)
       handle.end()
