@@ -68,12 +68,13 @@ int muster_log_files_open(const char *folder, const char *name, uint32_t permiss
   *files = (log_files){.folder = -1, .file = -1, .permissions = permissions ? permissions : 0600};
   if (!is_name(name) || permissions & ~(uint32_t)0777) return EINVAL;
   files->folder_length = strlen(folder);
-  if (files->folder_length + 1 + LEAF > sizeof files->path) return ENAMETOOLONG;
-  memcpy(files->path, folder, files->folder_length + 1);
   memcpy(files->name, name, strlen(name) + 1);
-  files->folder = above_standard(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (files->folder < 0) return errno;
-  int status = identify(files);
+  int folder_file = above_standard(open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder_file < 0) return errno;
+  files->folder = folder_file;
+  files->path = malloc(files->folder_length + 1 + LEAF);
+  if (files->path) memcpy(files->path, folder, files->folder_length + 1);
+  int status = files->path ? identify(files) : ENOMEM;
   if (status) muster_log_files_close(files);
   return status;
 }
@@ -87,6 +88,8 @@ void muster_log_files_close(log_files *files) {
   muster_log_files_close_file(files);
   if (files->folder >= 0) close(files->folder);
   files->folder = -1;
+  free(files->path);
+  files->path = NULL;
 }
 
 int muster_log_files_identity(const log_files *files, uint64_t *device, uint64_t *inode, uint64_t *size) {

@@ -134,24 +134,62 @@ static void put_value(out *to, const muster_log_pair *pair, quoting how) {
   put_word(to, text);
 }
 
-static void put_time(out *to, int64_t time, int digits, int local) {
-  int64_t second = time / 1000000000, rest = time % 1000000000;
-  if (rest < 0) rest += 1000000000, second--;
+// As many digits as asked for, with zeros in front. The same steps for each number: the crash sweep goes through them.
+static char *lay_digits(char *to, int64_t number, int digits) {
+  for (int k = digits; k-- > 0; number /= 10) to[k] = (char)('0' + number % 10);
+  return to + digits;
+}
+
+// The day that is so many days after 1970-01-01, in the Gregorian calendar. Counted from a first of March, so that a leap
+// day is the last of its year (E. G. Richards, "Calendars", in the Explanatory Supplement to the Astronomical Almanac).
+static char *lay_date(char *to, int64_t days) {
+  int64_t day = days + 719468, era = (day >= 0 ? day : day - 146096) / 146097, of_era = day - era * 146097;
+  int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+  int64_t of_year = of_era - (365 * year + year / 4 - year / 100), month = (5 * of_year + 2) / 153;
+  int64_t date = of_year - (153 * month + 2) / 5 + 1;
+  int early = month >= 10;
+  to = lay_digits(to, year + era * 400 + early, 4);
+  *to++ = '-';
+  to = lay_digits(to, early ? month - 9 : month + 3, 2);
+  *to++ = '-';
+  return lay_digits(to, date, 2);
+}
+
+static int64_t local_offset(int64_t second) {
   time_t when = (time_t)second;
   struct tm parts = {0};
   // localtime_r need not look at TZ.
-  if (local) tzset(), localtime_r(&when, &parts);
-  else gmtime_r(&when, &parts);
+  tzset();
+  return localtime_r(&when, &parts) ? parts.tm_gmtoff : 0;
+}
+
+static void put_time(out *to, int64_t time, int digits, int local) {
+  char text[64], *at = text;
+  int64_t second = time / 1000000000, rest = time % 1000000000;
+  if (rest < 0) rest += 1000000000, second--;
+  int64_t offset = local ? local_offset(second) : 0;
+  second += offset;
+  int64_t days = (second >= 0 ? second : second - 86399) / 86400, of_day = second - days * 86400;
+  at = lay_date(at, days);
+  *at++ = 'T';
+  at = lay_digits(at, of_day / 3600, 2);
+  *at++ = ':';
+  at = lay_digits(at, of_day / 60 % 60, 2);
+  *at++ = ':';
+  at = lay_digits(at, of_day % 60, 2);
+  *at++ = '.';
   for (int k = digits; k < 9; k++) rest /= 10;
-  char text[96];
-  snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%0*" PRId64, parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
-           parts.tm_hour, parts.tm_min, parts.tm_sec, digits, rest);
-  put_word(to, text);
-  if (!local) put(to, "Z", 1);
-  if (!local) return;
-  long minutes = parts.tm_gmtoff / 60, positive = minutes < 0 ? -minutes : minutes;
-  snprintf(text, sizeof text, "%c%02ld:%02ld", minutes < 0 ? '-' : '+', positive / 60, positive % 60);
-  put_word(to, text);
+  at = lay_digits(at, rest, digits);
+  if (local) {
+    *at++ = offset < 0 ? '-' : '+';
+    int64_t minutes = (offset < 0 ? -offset : offset) / 60;
+    at = lay_digits(at, minutes / 60, 2);
+    *at++ = ':';
+    at = lay_digits(at, minutes % 60, 2);
+  } else {
+    *at++ = 'Z';
+  }
+  put(to, text, (size_t)(at - text));
 }
 
 static void put_uuid(out *to, const uint8_t *bytes) {

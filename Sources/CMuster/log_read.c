@@ -49,7 +49,7 @@ struct muster_log_reader {
   char words[WORDS];
   unsigned char *copies;
   uint32_t heap[MUSTER_LOG_PLACES_MAX];
-  log_stream streams[MUSTER_LOG_PLACES_MAX];
+  log_stream streams[];  // one for each place
 };
 
 // ---- The heap: the place with the earliest head first, of equals the one with the lower number.
@@ -340,7 +340,7 @@ int muster_log_reader_open(muster_log *log, const muster_log_reader_options *opt
   if (muster_fork_inherited(&log->guard)) return EPERM;
   if (!are_options(log, options)) return EINVAL;
   int saved = errno;
-  muster_log_reader *made = calloc(1, sizeof *made);
+  muster_log_reader *made = calloc(1, sizeof *made + log->places * sizeof *made->streams);
   unsigned char *copies = malloc((size_t)log->places * log->largest);
   errno = saved;
   if (!made || !copies) return free(made), free(copies), ENOMEM;

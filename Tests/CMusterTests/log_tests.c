@@ -366,6 +366,14 @@ static void lines(void) {
              "\"fields\":{\"n\":-5,\"d\":0.1,\"b\":false,\"two words\":\"a \\\"b\\\"\\\\\",\"s\":\"plain\",\"nan\":\"inf\","
              "\"u\":18446744073709551615,\"e\":\"\"},\"correlation\":\"12345678-9abc-def0-0102-030405060708\",\"file\":\"f.c\",\"line\":3,"
              "\"function\":\"g\",\"cut\":true}\n");
+  static const char *const dates[] = {"1677-09-21", "1969-12-31", "1970-01-01", "2000-02-29", "2000-03-01", "2100-02-28", "2262-04-11"};
+  static const int64_t times[] = {INT64_MIN, -1, 0, INT64_C(951782400) * 1000000000, INT64_C(951868800) * 1000000000,
+                                  INT64_C(4107542399) * 1000000000, INT64_MAX};
+  for (size_t k = 0; k < sizeof times / sizeof *times; k++) {
+    record.time = times[k];
+    const char *line = line_of(&record, MUSTER_LOG_FORMAT_TEXT);
+    if (strncmp(line, dates[k], 10)) test_fail(__FILE__, __LINE__, "%.10s is not %s", line, dates[k]);
+  }
   setenv("TZ", "XXX-05:30", 1);
   record = (muster_log_record){.level = MUSTER_LOG_ERROR, .time = -1, .pid = 1, .thread = 1, .message = muster_log_text_of("m")};
   check_line(&record, MUSTER_LOG_FORMAT_LOCAL, "1970-01-01T05:29:59.999999+05:30 error    1 m\n");

@@ -20,12 +20,14 @@ extern const sweep_suite barrier_sweep, barrier_break_sweep, barrier_names_sweep
 extern const sweep_suite pool_sweep, pool_owner_sweep;
 extern const sweep_suite trace_sweep, trace_read_sweep;
 extern const sweep_suite lock_sweep, rwlock_sweep, ring_sweep, ring_read_sweep;
+extern const sweep_suite lock_sweep, rwlock_sweep, ring_sweep, ring_read_sweep, log_sweep;
 
 static const sweep_suite *const suites[] = {
     &self_sweep, &region_sweep, &group_sweep, &barrier_sweep, &barrier_break_sweep, &barrier_names_sweep,
     &posix_sweep, &alive_sweep, &seqlock_sweep, &checkpoint_sweep, &lock_sweep, &rwlock_sweep, &ring_sweep,
     &ring_read_sweep, &pool_sweep, &pool_owner_sweep,
     &trace_sweep, &trace_read_sweep,
+    &ring_read_sweep, &log_sweep,
 };
 
 #define PREFIX "muster-sweep-"

@@ -3,8 +3,6 @@
 #ifndef MUSTER_INTERNAL_LOG_DRAIN_H
 #define MUSTER_INTERNAL_LOG_DRAIN_H
 
-#include <limits.h>
-
 #include "log.h"
 #include "muster/log_drain.h"
 
@@ -32,8 +30,8 @@ typedef struct log_files {
   uint64_t number;       // of the file
   uint32_t permissions;
   size_t folder_length;  // of the path
+  char *path;            // of the file; NULL: closed
   char name[MUSTER_LOG_DRAIN_NAME_MAX + 1];
-  char path[PATH_MAX];   // of the file
 } log_files;
 
 typedef struct log_keep {
@@ -41,7 +39,7 @@ typedef struct log_keep {
   int64_t seconds;
 } log_keep;
 
-// 0, EINVAL, ENAMETOOLONG, or of open(2).
+// 0, EINVAL, ENOMEM, or of open(2).
 int muster_log_files_open(const char *folder, const char *name, uint32_t permissions, log_files *files);
 void muster_log_files_close(log_files *files);
 void muster_log_files_close_file(log_files *files);
