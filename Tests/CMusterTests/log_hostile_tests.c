@@ -71,6 +71,12 @@ static int is_lock(size_t at) {
   return (at >= log_drains_offset() && at < log_owner_offset()) || (at >= ring + 128 && at < ring + 8960);
 }
 
+// Where readers of a ring say how far they are: those of a log don't.
+static int is_position(size_t at) {
+  size_t ring = log_rings_offset(1);
+  return at >= ring + 10752 && at < ring + 18944;
+}
+
 static int is_stage(size_t at) { return at >= log_stage_offset(1) && at < log_seats_offset(1); }
 
 // Each byte but those of the stage as another value.
@@ -89,7 +95,7 @@ static void hostile_bytes(void) {
   int attached = 0, refused = 0, wrote = 0;
   for (size_t at = 0; at < scene.size; at++) {
     // Of the records' bytes some: the ring's own tests take each.
-    if (is_stage(at) || (at > scene.size - BYTES / 2 && at % 3)) continue;
+    if (is_stage(at) || (at > scene.size - BYTES / 2 && at % 3) || (is_position(at) && at % 64)) continue;
     static const unsigned char masks[] = {0x01, 0x80, 0xff, 0x7e};
     memory[at] ^= masks[test_random(&seed) % 4];
     int status = muster_log_attach_read_only(memory, scene.size, &log);
@@ -115,7 +121,7 @@ static void hostile_bytes(void) {
       memory[at] = kept[at];
     }
   }
-  CHECK(attached > 9000 && refused >= 16 && wrote > 500);
+  CHECK(attached > 5000 && refused >= 16 && wrote > 300);
   free(kept);
   close(nowhere);
   log_test_end(&scene);
