@@ -14,6 +14,7 @@ enum { BATCH = 1000, BATCHES_MOST = 100000, PAUSE = 200000 };
 
 static char folder[256], path[300];
 static FILE *file;
+static int pid;
 static muster_log *logs;
 static void *memory;
 static size_t size;
@@ -27,7 +28,7 @@ static void pause_some(void) {
 static void stdio_write(int port) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
-  fprintf(file, "%lld.%09ld info %d %s port=%d who=%s\n", (long long)now.tv_sec, now.tv_nsec, (int)getpid(), LOG_MESSAGE,
+  fprintf(file, "%lld.%09ld info %d %s port=%d who=%s\n", (long long)now.tv_sec, now.tv_nsec, pid, LOG_MESSAGE,
           port, LOG_WHO);
   fflush(file);
 }
@@ -129,6 +130,7 @@ int main(int argc, char **argv) {
     return 2;
   }
   bench_limit(170);
+  pid = (int)getpid();
   int processor = bench_processor(0, 2);
   make_folder();
   double took;

@@ -80,8 +80,8 @@ static int is_staged_whole(const muster_log *log, const log_mark *mark) {
   return mark->staged <= LOG_STAGE && mark->stage_check == stage_check(log, mark->staged);
 }
 
-// Back to before the batch, whose records are read again: where its bytes are of no use here. They are taken all the same when there
-// is no way back, unless they are not even whole.
+// Back to before the batch, whose records are read again: where its bytes are of no use here. They are taken all the same
+// when there is no way back, unless they are not even whole.
 static void take_back(muster_log_drain *drain) {
   log_marked before;
   if (muster_log_mark_before(drain->log, drain->marked.mark.sequence, &before) && !before.mark.staged)

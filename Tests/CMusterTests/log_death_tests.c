@@ -18,6 +18,8 @@ typedef struct scene {
   uint32_t *gate;
   const char *folder;
   muster_log *handle;
+  muster_log_reader *reader;
+  muster_log_drain *drain;
   uint64_t *counts;
 } scene;
 
@@ -96,6 +98,13 @@ static void in_child(void *context) {
   CHECK_STATUS(muster_log_look_drain(log, &drained), EPERM);
   muster_log_reader *reader;
   CHECK_STATUS(muster_log_reader_open(log, &(muster_log_reader_options){0}, &reader), EPERM);
+  muster_log_record record;
+  CHECK_STATUS(muster_log_next(with->reader, &record), EPERM);
+  CHECK_STATUS(muster_log_wait(with->reader, MUSTER_DEADLINE_NOW), EPERM);
+  CHECK_STATUS(muster_log_drain_step(with->drain, 0, NULL), EPERM);
+  CHECK_STATUS(muster_log_drain_wait(with->drain, MUSTER_DEADLINE_NOW), EPERM);
+  CHECK_STATUS(muster_log_drain_open(log, &(muster_log_drain_options){.descriptor = 1}, &with->drain, NULL), EPERM);
+  muster_log_reader_close(with->reader);
   CHECK_STATUS(muster_log_close(log), 0);
   log = log_test_join(&with->log);
   CHECK_STATUS(muster_log_write(log, MUSTER_LOG_INFO, "child", NULL), 0);
@@ -112,12 +121,18 @@ static void *lock_and_fork(void *context) {
 static void forked(void) {
   scene with = {.log = log_test_scene(2, BYTES), .gate = shared_memory(4)};
   with.handle = log_test_join(&with.log);
+  with.reader = log_test_reader(with.handle, MUSTER_LOG_OLDEST);
+  with.drain = log_test_drain(with.handle, test_folder(), 0);
   pthread_t thread;
   REQUIRE(!pthread_create(&thread, NULL, lock_and_fork, &with));
   for (int k = 0; k < 20; k++) test_join(test_fork(in_child, &with), 0);
   __atomic_store_n(with.gate, 1, __ATOMIC_RELEASE);
   pthread_join(thread, NULL);
   CHECK_STATUS(muster_log_write(with.handle, MUSTER_LOG_INFO, "parent", NULL), 0);
+  // The child's copies have let go of nothing of the parent's.
+  log_test_drain_all(with.drain);
+  CHECK_STATUS(muster_log_drain_close(with.drain), 0);
+  muster_log_reader_close(with.reader);
   CHECK_EQUAL(look_at(with.handle, 1).records, 20);
   CHECK_STATUS(muster_log_close(with.handle), 0);
   log_test_end(&with.log);
@@ -245,12 +260,13 @@ static void signals(void) {
 
 // ---- At random
 
+static const char text[] = "some text that is longer or shorter, as it comes, up to here";
+
 static void write_on(void *context) {
   scene *with = context;
   muster_log *log = log_test_join(&with->log);
   uint64_t seed = (uint64_t)getpid();
   for (;;) {
-    static const char text[] = "some text that is longer or shorter, as it comes, up to here";
     muster_log_pair pair = muster_log_uint("n", seed);
     REQUIRE(!muster_log_put(log, MUSTER_LOG_INFO, text, test_random(&seed) % sizeof text,
                             &(muster_log_fields){.pairs = &pair, .pair_count = 1}));
@@ -293,7 +309,7 @@ static void killed_at_random(uint32_t bytes, int rounds) {
   muster_log_drain_state state;
   CHECK_STATUS(muster_log_look_drain(log, &state), 0);
   CHECK_STATUS(muster_log_drain_close(last), 0);
-  log_tally tally = {0};
+  log_tally tally = {.text = text};
   log_test_tally(with.folder, &tally);
   log_test_all_drained(log, &tally);
   CHECK_EQUAL(state.records, tally.written);

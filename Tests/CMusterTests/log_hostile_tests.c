@@ -46,7 +46,8 @@ static void look_around(muster_log *log) {
 
 static void drain_all(muster_log *log, int descriptor) {
   muster_log_drain *drain;
-  int status = muster_log_drain_open(log, &(muster_log_drain_options){.descriptor = descriptor, .format = MUSTER_LOG_FORMAT_JSON}, &drain, NULL);
+  muster_log_drain_options options = {.descriptor = descriptor, .format = MUSTER_LOG_FORMAT_JSON};
+  int status = muster_log_drain_open(log, &options, &drain, NULL);
   REQUIRE(status == 0 || status == EAGAIN || status == EBADMSG);
   if (status) return;
   for (int turn = 0; !(status = muster_log_drain_step(drain, MUSTER_LOG_DRAIN_ALL, NULL)); turn++) REQUIRE(turn < 100);
@@ -227,7 +228,8 @@ static void hostile_marks(void) {
     uint64_t *words = (uint64_t *)(void *)&marked;
     for (int k = 0; k < 3; k++) {
       uint64_t at = 2 + test_random(&seed) % (sizeof(log_mark) / 8 + 2);
-      words[at] = test_random(&seed) % 2 ? test_random(&seed) >> test_random(&seed) % 64 : words[at] ^ UINT64_C(1) << test_random(&seed) % 64;
+      uint64_t bit = UINT64_C(1) << test_random(&seed) % 64;
+      words[at] = test_random(&seed) % 2 ? test_random(&seed) % bit : words[at] ^ bit;
     }
     muster_log_mark_store(log, &marked);
     muster_log_drain *drain;

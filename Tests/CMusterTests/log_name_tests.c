@@ -103,7 +103,8 @@ static void from_read_only_memory(void) {
   REQUIRE(!mprotect(scene.memory, scene.size, PROT_READ));
   REQUIRE(!muster_log_attach_read_only(scene.memory, scene.size, &log));
   muster_log_reader *reader;
-  REQUIRE(!muster_log_reader_open(log, &(muster_log_reader_options){.from = MUSTER_LOG_AT, .position = &position, .hold = -1}, &reader));
+  muster_log_reader_options options = {.from = MUSTER_LOG_AT, .position = &position, .hold = -1};
+  REQUIRE(!muster_log_reader_open(log, &options, &reader));
   uint64_t next = 0;
   muster_log_record record;
   while (!muster_log_next(reader, &record)) {

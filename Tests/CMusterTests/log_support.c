@@ -85,7 +85,9 @@ static void tally_line(const char *line, log_tally *tally) {
   if (number != tally->next[place])
     test_fail(__FILE__, __LINE__, "place %d: %llu where %llu was to come: %s", (int)place, (unsigned long long)number,
               (unsigned long long)tally->next[place], line), test_end();
+  const char *message = strstr(line, ",\"message\":\"") + 12;
   uint64_t lost = strstr(line, ",\"kind\":\"lost\"") ? member(line, ",\"lost\":") : 0;
+  if (tally->text && !lost) REQUIRE(!strncmp(message, tally->text, (size_t)(strchr(message, '"') - message)));
   tally->next[place] = number + (lost ? lost : 1);
   tally->lost += lost;
   tally->written += lost == 0;

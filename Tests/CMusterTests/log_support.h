@@ -32,6 +32,7 @@ void log_test_drain_all(muster_log_drain *drain);
 typedef struct log_tally {
   uint64_t next[MUSTER_LOG_PLACES_MAX];
   uint64_t written, lost, files, bytes;
+  const char *text;  // if not NULL, of which all messages are a beginning
 } log_tally;
 void log_test_tally(const char *folder, log_tally *tally);
 

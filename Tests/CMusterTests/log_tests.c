@@ -317,7 +317,8 @@ static void filters(void) {
   for (uint32_t k = 0; k < 12; k++) from += times[k] >= times[5], until += times[k] < times[5];
   CHECK_EQUAL(count_with(log, &(muster_log_filter){.from = times[5]}), from);
   CHECK_EQUAL(count_with(log, &(muster_log_filter){.until = times[5]}), until);
-  CHECK_STATUS(muster_log_reader_open(log, &(muster_log_reader_options){.filter = {.tags = tags, .tag_count = 33}}, &reader), EINVAL);
+  muster_log_reader_options too_many = {.filter = {.tags = tags, .tag_count = 33}};
+  CHECK_STATUS(muster_log_reader_open(log, &too_many, &reader), EINVAL);
   reader = log_test_reader(log, MUSTER_LOG_NEWEST);
   muster_log_record record;
   CHECK_STATUS(muster_log_next(reader, &record), EAGAIN);

@@ -24,8 +24,8 @@
 //
 // Threads of the joined process share its place by a lock that is private to the process: no system call but where two
 // threads meet. muster_log_write and muster_log_put are async-signal-safe: a handler that interrupts its own thread within
-// a write gets EDEADLK, and its record is dropped; muster_log_printf is not (vsnprintf). A forked child gets EPERM before
-// it touches anything: it attaches or opens anew, and joins.
+// a write gets EDEADLK, and its record is dropped; it must not leave the write for good (longjmp). muster_log_printf is not
+// (vsnprintf). A forked child gets EPERM before it touches anything: it attaches or opens anew, and joins.
 //
 // Why it is right. One ring has one writer, by a liveness lock that the kernel lets go of at its death (group.h); threads of
 // that process exclude each other. So all that ring.h says of one writer holds: a committed record is whole, one that was

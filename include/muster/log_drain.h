@@ -85,8 +85,9 @@ typedef struct muster_log_drain_state {
 //   EBUSY      a living drain is there: *pid, if not NULL (0 while it is just starting)
 //   EINVAL     neither folder nor descriptor, or a folder without a name; a name that can't be; COLOUR into files or JSON;
 //              negative times; too many tags
-//   EACCES     a read-only handle; or the folder's permissions
-//   ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EMFILE, ENFILE, EIO  the folder
+//   EACCES     a read-only handle; or the permissions of the folder or of the present file
+//   EAGAIN     a writer was ahead of each of many attempts to find where to begin: open again
+//   ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EMFILE, ENFILE, EIO, EROFS and others  of open(2), fstat(2), ftruncate(2)
 //   ENOLCK, EPROTO, ENOMEM, EPERM, EBADMSG  as of muster_log_join
 // What the drain before left staged is written by the first step.
 int muster_log_drain_open(muster_log *MUSTER_NONNULL log, const muster_log_drain_options *MUSTER_NONNULL options,

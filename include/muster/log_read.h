@@ -100,8 +100,8 @@ typedef struct muster_log_record {
 } muster_log_record;
 
 // Returns 0, EINVAL (`from`, or `position` is of another number of places, too many tags), ENOMEM, EPERM (inherited over
-// fork), EAGAIN (a writer was ahead of each of many attempts). Places that were overwritten since `position` are told as lost; one whose position is of no record (a ring that was
-// laid anew) is read from the oldest.
+// fork), EAGAIN (a writer was ahead of each of many attempts). What was overwritten since `position` is told as lost; a place
+// whose position is of no record (a ring that was laid anew) is read from the oldest.
 int muster_log_reader_open(muster_log *MUSTER_NONNULL log, const muster_log_reader_options *MUSTER_NONNULL options,
                            muster_log_reader *MUSTER_NULLABLE *MUSTER_NONNULL reader) MUSTER_MUST_CHECK;
 
