@@ -106,7 +106,7 @@ static int make_handle(const void *memory, size_t size, int read_only, muster_tr
   int status = check(memory, size, &shape);
   if (status) return status;
   int saved = errno;
-  muster_trace *made = calloc(1, sizeof *made);
+  muster_trace *made = calloc(1, sizeof *made + shape.recorders * sizeof *made->known_deaths);
   errno = saved;
   if (!made) return ENOMEM;
   describe(made, memory, &shape);
@@ -121,6 +121,8 @@ static int make_handle(const void *memory, size_t size, int read_only, muster_tr
     return free(made), status;
   }
   made->group->read_only = read_only;
+  while (muster_trace_next_death(made) != MUSTER_TRACE_ALL) {
+  }
   *trace = made;
   return 0;
 }

@@ -38,18 +38,12 @@ int muster_trace_thaw(muster_trace *trace) {
 
 // ---- The watch
 
-// Of each recorder the session that is known to be over by a death; 0: none.
-typedef struct known_deaths {
-  uint64_t sessions[MUSTER_TRACE_RECORDERS_MAX];
-} known_deaths;
-
-// The first recorder with a death that is not known, which then is, or MUSTER_TRACE_ALL.
-static uint32_t next_death(const muster_trace *trace, known_deaths *known) {
+uint32_t muster_trace_next_death(muster_trace *trace) {
   for (uint32_t k = 0; k < trace->shape.recorders; k++) {
     trace_seen seen;
     muster_trace_see(trace, k, &seen);
-    if (seen.life != MUSTER_TRACE_DIED || known->sessions[k] == seen.number) continue;
-    known->sessions[k] = seen.number;
+    if (seen.life != MUSTER_TRACE_DIED || trace->known_deaths[k] == seen.number) continue;
+    trace->known_deaths[k] = seen.number;
     return k;
   }
   return MUSTER_TRACE_ALL;
@@ -76,11 +70,8 @@ int muster_trace_watch(muster_trace *trace, muster_deadline deadline, uint32_t *
   if (died) *died = MUSTER_TRACE_ALL;
   if (muster_fork_inherited(&trace->guard)) return EPERM;
   if (trace->read_only) return EACCES;
-  known_deaths known = {{0}};
-  while (next_death(trace, &known) != MUSTER_TRACE_ALL) {
-  }
   for (int status = 0;;) {
-    uint32_t roster = muster_group_roster(trace->group), found = next_death(trace, &known);
+    uint32_t roster = muster_group_roster(trace->group), found = muster_trace_next_death(trace);
     if (found != MUSTER_TRACE_ALL) {
       int frozen = muster_trace_freeze(trace);
       if (died) *died = found;

@@ -249,6 +249,13 @@ static void freezes_at_a_death(void) {
   gate_pass(at.gate, 1);
   kill_process(before);
   CHECK_STATUS(muster_trace_watch(looking, MUSTER_DEADLINE_NOW, NULL), EACCES);
+  // Since this handle was made, before it watched: told once.
+  uint32_t died;
+  CHECK_STATUS(muster_trace_watch(trace, MUSTER_DEADLINE_NOW, &died), EOWNERDEAD);
+  CHECK_EQUAL(died, 0);
+  CHECK_STATUS(muster_trace_watch(trace, MUSTER_DEADLINE_NOW, &died), ECANCELED);
+  CHECK_EQUAL(died, MUSTER_TRACE_ALL);
+  CHECK_STATUS(muster_trace_thaw(trace), 0);
   CHECK_STATUS(muster_trace_watch(trace, muster_deadline_after(3000000), NULL), ETIMEDOUT);
   pid_t victim = test_fork(record_on, &at);
   gate_pass(at.gate, 2);

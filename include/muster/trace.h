@@ -253,9 +253,10 @@ int muster_trace_name_text(const muster_trace *MUSTER_NONNULL trace, uint16_t na
 int muster_trace_freeze(muster_trace *MUSTER_NONNULL trace);
 int muster_trace_thaw(muster_trace *MUSTER_NONNULL trace);
 
-// Waits until a thread that records dies, and freezes the trace at once. Those who had died before the call are not told.
-// Returns EOWNERDEAD with the recorder in *died; ECANCELED: frozen, by somebody else or before; ETIMEDOUT; EACCES
-// (read-only), EPERM (inherited over fork).
+// Waits until a thread that records dies, and freezes the trace at once. Each death since the handle was made is told
+// once, also one before the call. One thread at a time watches by a handle. Returns EOWNERDEAD with the recorder in
+// *died; ECANCELED: frozen, by somebody else or before, with *died as well if it is a death that ended the wait, else
+// MUSTER_TRACE_ALL; ETIMEDOUT; EACCES (read-only), EPERM (inherited over fork).
 int muster_trace_watch(muster_trace *MUSTER_NONNULL trace, muster_deadline deadline,
                        uint32_t *MUSTER_NULLABLE died) MUSTER_MUST_CHECK;
 

@@ -24,6 +24,7 @@ struct muster_trace {
   uint64_t boot;             // of this process
   uint32_t joined;           // recorders of this handle
   int read_only;
+  uint64_t known_deaths[];   // of each recorder the session whose death the watch has nothing to tell of; 0: none
 };
 
 static inline uint64_t *trace_slots_of(const muster_trace *trace, uint32_t index) {
@@ -123,6 +124,9 @@ int muster_trace_view_next(trace_view *view, muster_trace_event *event);
 void muster_trace_describe(const trace_view *view, muster_trace_recorder_info *info);
 
 // ---- trace_freeze.c
+
+// The first recorder with a death that this handle does not know of, which it then does, or MUSTER_TRACE_ALL.
+uint32_t muster_trace_next_death(muster_trace *trace);
 
 // Who froze it, and when; 0: it is not frozen.
 int muster_trace_is_frozen(const muster_trace *trace, int32_t *pid, int64_t *at);
