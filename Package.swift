@@ -55,6 +55,9 @@ let package = Package(
     .executableTarget(
       name: "example-messages", dependencies: ["Muster"], path: "Examples/Swift/messages",
       swiftSettings: swiftSettings),
+      name: "example-flight",
+      dependencies: ["Muster", .product(name: "SystemPackage", package: "swift-system")],
+      path: "Examples/Swift/flight", swiftSettings: swiftSettings),
     .executableTarget(
       name: "benchmark-latency", dependencies: ["Muster"], path: "Benchmarks/swift", swiftSettings: swiftSettings),
     .testTarget(
@@ -62,6 +65,7 @@ let package = Package(
       dependencies: [
         "Muster", "CMuster", "cmuster-tests", "muster-peer", "example-crew", "example-counters",
         "example-ledger", "example-job", "example-events", "example-messages",
+        "example-ledger", "example-job", "example-events", "example-flight",
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),
     .target(name: "CMusterCLI", cSettings: [.define("_GNU_SOURCE")]),

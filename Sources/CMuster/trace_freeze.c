@@ -49,14 +49,34 @@ uint32_t muster_trace_next_death(muster_trace *trace) {
   return MUSTER_TRACE_ALL;
 }
 
-// Sleeps until the roster may have changed, or the trace was frozen.
-static int wait_for_change(muster_trace *trace, uint32_t roster, muster_deadline deadline) {
-  muster_wait_set set;
-  int status = muster_group_poll(trace->group, roster, &set);
-  if (status != EAGAIN) return status;
-  if (set.count < MUSTER_WAIT_WORDS) muster_wait_set_add(&set, bell(trace), 0);
-  status = muster_wait_any(&set, deadline);
-  return status == ETIMEDOUT ? status : 0;
+// What there is to tell by now: EOWNERDEAD, ECANCELED, or EAGAIN: nothing.
+static int look(muster_trace *trace, uint32_t *died) {
+  uint32_t found = muster_trace_next_death(trace);
+  if (died) *died = found;
+  if (found != MUSTER_TRACE_ALL) return muster_trace_freeze(trace) ? ECANCELED : EOWNERDEAD;
+  return muster_trace_is_frozen(trace, NULL, NULL) ? ECANCELED : EAGAIN;
+}
+
+int muster_trace_poll_watch(muster_trace *trace, uint32_t *died, muster_wait_set *set) {
+  enum { TURNS = 64 };
+  if (died) *died = MUSTER_TRACE_ALL;
+  if (muster_fork_inherited(&trace->guard)) return EPERM;
+  if (trace->read_only) return EACCES;
+  for (int turn = 0; turn < TURNS; turn++) {
+    uint32_t roster = muster_group_roster(trace->group);
+    int status = look(trace, died);
+    if (status != EAGAIN) return status;
+    // Somebody joined, left or died since.
+    status = muster_group_poll(trace->group, roster, set);
+    if (!status) continue;
+    if (status == EAGAIN && set->count < MUSTER_WAIT_WORDS) muster_wait_set_add(set, bell(trace), 0);
+    return status;
+  }
+  // They come and go all the time: whoever sleeps now looks again at once.
+  set->count = 0;
+  set->recheck = 1;
+  muster_wait_set_add(set, bell(trace), 1);
+  return EAGAIN;
 }
 
 // Others may rely on the watch that this thread kept while it slept; a wait that is over gives it up.
@@ -67,18 +87,12 @@ static int end_watch(muster_trace *trace, int status) {
 }
 
 int muster_trace_watch(muster_trace *trace, muster_deadline deadline, uint32_t *died) {
-  if (died) *died = MUSTER_TRACE_ALL;
-  if (muster_fork_inherited(&trace->guard)) return EPERM;
-  if (trace->read_only) return EACCES;
-  for (int status = 0;;) {
-    uint32_t roster = muster_group_roster(trace->group), found = muster_trace_next_death(trace);
-    if (found != MUSTER_TRACE_ALL) {
-      int frozen = muster_trace_freeze(trace);
-      if (died) *died = found;
-      return end_watch(trace, frozen ? ECANCELED : EOWNERDEAD);
-    }
-    if (muster_trace_is_frozen(trace, NULL, NULL)) return end_watch(trace, ECANCELED);
-    if (status) return end_watch(trace, status);
-    status = wait_for_change(trace, roster, deadline);
+  muster_wait_set set;
+  for (int slept = 0;; slept = 1) {
+    int status = muster_trace_poll_watch(trace, died, &set);
+    if (status == EAGAIN && muster_deadline_passed(deadline)) status = ETIMEDOUT;
+    if (status != EAGAIN) return slept ? end_watch(trace, status) : status;
+    status = muster_wait_any(&set, deadline);
+    if (status && status != ETIMEDOUT) return end_watch(trace, status);
   }
 }

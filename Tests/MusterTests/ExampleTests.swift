@@ -1,6 +1,7 @@
 // The examples do what they say.
 // SPDX-License-Identifier: Apache-2.0
 import Muster
+import SystemPackage
 import Testing
 
 #if canImport(Glibc)
@@ -101,4 +102,31 @@ struct ExampleTests {
       #expect(state.free == 8 && state.living == 1)
     }
   }
+  @Test("flight: one dies of a job, the watcher says at which, and writes what all did")
+  func flight() async throws {
+    try await withName { name in
+      try await withFolder { folder in
+        let file = folder.appending("trace.json")
+        async let watching = run(builtProgram("example-flight"), [name, "watch", file.string])
+        try await eventually { (try? Trace.look(RegionName(name))) != nil }
+        async let survivor = run(builtProgram("example-flight"), [name, "work", "survivor"])
+        try await eventually { try Trace.look(RegionName(name)).state().alive == 1 }
+        let dead = try await run(builtProgram("example-flight"), [name, "work", "victim", "500"])
+        #expect(dead.status < 0)
+        let told = try await watching
+        #expect(told.status == 0)
+        let recorders = try Trace.look(RegionName(name)).recorders()
+        let victim = try #require(recorders.first { $0.label == "victim" })
+        #expect(told.output == "victim, process \(victim.pid), died in job 500\n")
+        #expect(try size(of: file) > 100_000)
+        for recorder in recorders where recorder.label == "survivor" { kill(recorder.pid, SIGKILL) }
+        #expect(try await survivor.status == -SIGKILL)
+      }
+    }
+  }
+}
+
+private func size(of path: FilePath) throws -> Int64 {
+  let file = try FileDescriptor.open(path, .readOnly)
+  return try file.closeAfter { try file.seek(offset: 0, from: .end) }
 }

@@ -65,6 +65,7 @@
 #include "clock.h"
 #include "region.h"
 #include "status.h"
+#include "wait.h"
 
 MUSTER_BEGIN_DECLS
 
@@ -259,6 +260,10 @@ int muster_trace_thaw(muster_trace *MUSTER_NONNULL trace);
 // MUSTER_TRACE_ALL; ETIMEDOUT; EACCES (read-only), EPERM (inherited over fork).
 int muster_trace_watch(muster_trace *MUSTER_NONNULL trace, muster_deadline deadline,
                        uint32_t *MUSTER_NULLABLE died) MUSTER_MUST_CHECK;
+
+// The same without sleeping, for event loops: EAGAIN with the words to sleep at (wait.h).
+int muster_trace_poll_watch(muster_trace *MUSTER_NONNULL trace, uint32_t *MUSTER_NULLABLE died,
+                            muster_wait_set *MUSTER_NONNULL set) MUSTER_MUST_CHECK;
 
 // ---- What is known of it, from any handle.
 
