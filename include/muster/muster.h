@@ -14,6 +14,7 @@
 #include "log_drain.h"
 #include "log_read.h"
 #include "posix_barrier.h"
+#include "queue.h"
 #include "region.h"
 #include "ring.h"
 #include "seqlock.h"
