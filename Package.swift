@@ -64,8 +64,7 @@ let package = Package(
       name: "MusterTests",
       dependencies: [
         "Muster", "CMuster", "cmuster-tests", "muster-peer", "example-crew", "example-counters",
-        "example-ledger", "example-job", "example-events", "example-messages",
-        "example-ledger", "example-job", "example-events", "example-flight",
+        "example-ledger", "example-job", "example-events", "example-messages", "example-flight",
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),
     .target(name: "CMusterCLI", cSettings: [.define("_GNU_SOURCE")]),

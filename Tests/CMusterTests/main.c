@@ -20,37 +20,67 @@
 #include "muster/status.h"
 #include "test.h"
 
-extern const test_suite status_suite;
-extern const test_suite alive_suite, alive_wait_suite, alive_fault_suite, alive_step_suite, alive_stop_suite;
-extern const test_suite barrier_suite, barrier_death_suite, barrier_hostile_suite, barrier_wake_suite;
-extern const test_suite group_suite, group_white_suite, group_watch_suite, group_stress_suite;
-extern const test_suite wait_suite;
-extern const test_suite region_suite, region_file_suite, region_hostile_suite, region_race_suite;
-extern const test_suite region_fault_suite, posix_barrier_suite;
-extern const test_suite lock_mutex_suite, lock_rwlock_suite, lock_stress_suite;
-extern const test_suite pool_suite, pool_death_suite, pool_wait_suite, pool_white_suite, pool_hostile_suite, pool_stress_suite;
-extern const test_suite ring_suite, ring_death_suite, ring_hostile_suite, ring_scribble_suite;
-extern const test_suite log_suite, log_drain_suite, log_death_suite, log_hostile_suite, log_name_suite;
-extern const test_suite seqlock_suite, seqlock_claim_suite, seqlock_death_suite, seqlock_hostile_suite;
-extern const test_suite crc32c_suite, checkpoint_suite, checkpoint_death_suite, checkpoint_hostile_suite;
-extern const test_suite checkpoint_disk_suite;
-extern const test_suite trace_suite, trace_open_suite, trace_export_suite, trace_death_suite, trace_hostile_suite;
+#define SUITES(X) \
+  X(alive_fault) \
+  X(alive_step) \
+  X(alive_stop) \
+  X(alive) \
+  X(alive_wait) \
+  X(barrier_death) \
+  X(barrier_hostile) \
+  X(barrier) \
+  X(barrier_wake) \
+  X(checkpoint_death) \
+  X(checkpoint_disk) \
+  X(checkpoint_hostile) \
+  X(checkpoint) \
+  X(crc32c) \
+  X(group_stress) \
+  X(group) \
+  X(group_watch) \
+  X(group_white) \
+  X(lock_mutex) \
+  X(lock_rwlock) \
+  X(lock_stress) \
+  X(log_death) \
+  X(log_drain) \
+  X(log_hostile) \
+  X(log_name) \
+  X(log) \
+  X(pool_death) \
+  X(pool_hostile) \
+  X(pool_stress) \
+  X(pool) \
+  X(pool_wait) \
+  X(pool_white) \
+  X(posix_barrier) \
+  X(region_fault) \
+  X(region_file) \
+  X(region_hostile) \
+  X(region_race) \
+  X(region) \
+  X(ring_death) \
+  X(ring_hostile) \
+  X(ring_scribble) \
+  X(ring) \
+  X(seqlock_claim) \
+  X(seqlock_death) \
+  X(seqlock_hostile) \
+  X(seqlock) \
+  X(status) \
+  X(trace_death) \
+  X(trace_export) \
+  X(trace_hostile) \
+  X(trace_open) \
+  X(trace) \
+  X(wait)
 
-static const test_suite *const suites[] = {
-    &status_suite,      &region_suite,      &region_file_suite,   &region_hostile_suite, &region_race_suite,
-    &group_suite,       &group_white_suite, &group_watch_suite,   &group_stress_suite,   &wait_suite,
-    &alive_suite,       &alive_wait_suite,  &alive_fault_suite,   &alive_step_suite,     &barrier_suite,
-    &barrier_death_suite, &barrier_hostile_suite, &barrier_wake_suite, &seqlock_suite, &seqlock_death_suite,  &seqlock_hostile_suite,
-    &region_fault_suite, &posix_barrier_suite,
-    &seqlock_claim_suite, &alive_stop_suite,
-    &crc32c_suite,      &checkpoint_suite,  &checkpoint_death_suite, &checkpoint_hostile_suite,
-    &checkpoint_disk_suite,
-    &lock_mutex_suite, &lock_rwlock_suite, &lock_stress_suite,
-    &pool_suite, &pool_death_suite, &pool_wait_suite, &pool_white_suite, &pool_hostile_suite, &pool_stress_suite,
-    &ring_suite, &ring_death_suite, &ring_hostile_suite, &ring_scribble_suite,
-    &trace_suite, &trace_open_suite, &trace_export_suite, &trace_death_suite, &trace_hostile_suite,
-    &log_suite, &log_drain_suite, &log_death_suite, &log_hostile_suite, &log_name_suite,
-};
+#define DECLARE(name) extern const test_suite name##_suite;
+#define ADDRESS(name) &name##_suite,
+
+SUITES(DECLARE)
+
+static const test_suite *const suites[] = {SUITES(ADDRESS)};
 
 enum { SKIPPED = 77, NAMES = 16 };
 

@@ -15,20 +15,33 @@
 
 #include "harness.h"
 
-extern const sweep_suite self_sweep, region_sweep, group_sweep, posix_sweep, alive_sweep, seqlock_sweep, checkpoint_sweep;
-extern const sweep_suite barrier_sweep, barrier_break_sweep, barrier_names_sweep;
-extern const sweep_suite pool_sweep, pool_owner_sweep;
-extern const sweep_suite trace_sweep, trace_read_sweep;
-extern const sweep_suite lock_sweep, rwlock_sweep, ring_sweep, ring_read_sweep;
-extern const sweep_suite lock_sweep, rwlock_sweep, ring_sweep, ring_read_sweep, log_sweep;
+#define SUITES(X) \
+  X(self) \
+  X(alive) \
+  X(barrier) \
+  X(barrier_break) \
+  X(barrier_names) \
+  X(checkpoint) \
+  X(group) \
+  X(lock) \
+  X(log) \
+  X(pool) \
+  X(pool_owner) \
+  X(posix) \
+  X(region) \
+  X(ring) \
+  X(ring_read) \
+  X(rwlock) \
+  X(seqlock) \
+  X(trace) \
+  X(trace_read)
 
-static const sweep_suite *const suites[] = {
-    &self_sweep, &region_sweep, &group_sweep, &barrier_sweep, &barrier_break_sweep, &barrier_names_sweep,
-    &posix_sweep, &alive_sweep, &seqlock_sweep, &checkpoint_sweep, &lock_sweep, &rwlock_sweep, &ring_sweep,
-    &ring_read_sweep, &pool_sweep, &pool_owner_sweep,
-    &trace_sweep, &trace_read_sweep,
-    &ring_read_sweep, &log_sweep,
-};
+#define DECLARE(name) extern const sweep_suite name##_sweep;
+#define ADDRESS(name) &name##_sweep,
+
+SUITES(DECLARE)
+
+static const sweep_suite *const suites[] = {SUITES(ADDRESS)};
 
 #define PREFIX "muster-sweep-"
 
