@@ -31,6 +31,7 @@
 #include "hpp/error.hpp"
 #include "hpp/group.hpp"
 #include "hpp/lock.hpp"
+#include "hpp/pool.hpp"
 #include "hpp/region.hpp"
 #include "hpp/ring.hpp"
 #include "hpp/ring_reader.hpp"
