@@ -16,6 +16,7 @@ static_assert(moves_only<muster::Mutex> && moves_only<muster::ReadWriteLock>);
 static_assert(moves_only<muster::ByteCheckpoint> && moves_only<muster::Checkpoint<int>>);
 static_assert(moves_only<muster::CheckpointDraft> && moves_only<muster::Ring>);
 static_assert(moves_only<muster::Pool> && moves_only<muster::PoolBlock>);
+static_assert(moves_only<muster::Trace> && moves_only<muster::TraceRecorder>);
 static_assert(moves_only<muster::RingWriter> && moves_only<muster::RingReader>);
 // What the standard library's guards rely on.
 static_assert(noexcept(std::declval<muster::Mutex &>().unlock()));
@@ -69,6 +70,7 @@ TEST(handle, options_reach_the_region) {
   reaches_the_region<muster::ByteCheckpoint>(muster::CheckpointOptions{{8, 2}}, &muster::CheckpointOptions::mode);
   reaches_the_region<muster::Checkpoint<int>>(muster::CheckpointOptions{{0, 2}}, &muster::CheckpointOptions::mode);
   reaches_the_region<muster::Pool>(muster::PoolOptions{64, 2, 2}, &muster::PoolOptions::permissions);
+  reaches_the_region<muster::Trace>(muster::TraceOptions{4, 16, 8}, &muster::TraceOptions::permissions);
   reaches_the_region<muster::Ring>(muster::RingOptions{4096}, &muster::RingOptions::permissions);
 }
 

@@ -38,5 +38,6 @@
 #include "hpp/ring_writer.hpp"
 #include "hpp/rwlock.hpp"
 #include "hpp/seqlock.hpp"
+#include "hpp/trace.hpp"
 
 #endif

@@ -14,6 +14,7 @@ std::uint64_t read_under_lock(muster::ReadWriteLock &lock, const std::uint64_t &
 void write_batch(muster::RingWriter &writer, const std::uint64_t (&values)[8]);
 void write_in_place(muster::RingWriter &writer, std::uint64_t value);
 std::uint64_t drain(muster::RingReader &reader);
+void record(muster::TraceRecorder &recorder, std::uint16_t name, std::int64_t depth);
 
 std::uint64_t read_both(const muster::Seqlock &counters) {
   const auto now = counters.read<2>();
@@ -59,4 +60,9 @@ std::uint64_t drain(muster::RingReader &reader) {
   for (muster::RingRecord record; reader.next(record); reader.release()) sum += record.size;
   while (const auto record = reader.next()) sum += record->number;
   return sum;
+}
+
+void record(muster::TraceRecorder &recorder, std::uint16_t name, std::int64_t depth) {
+  const muster::TraceScope span(recorder, name);
+  recorder.counter(name, depth);
 }
