@@ -49,8 +49,15 @@ static void alloc_check(void) {
 
 // ---- Nothing is free: it says so, and hides nothing of what is freed meanwhile.
 
+// Nobody has found out yet.
+static void none_setup(void) {
+  lay();
+  while (resting < BLOCKS - KEPT) rest[resting++] = alloc_from(ours);
+}
+
 static void none_meanwhile(void) {
-  for (int turn = 0; turn < 2; turn++) {
+  // Or by one alone that nobody looks for meanwhile: then all that tells of it is that the operator looks twice.
+  for (int turn = sweep->variant & QUIETLY ? 2 : 0; turn < 2; turn++) {
     muster_pool_block block = rest[--resting];
     SWEEP_STATUS(muster_pool_free(ours, block), 0);
     // The operator does not go on here, so it is there for all others to see.
@@ -264,8 +271,11 @@ static void wait_death_check(void) { wait_check_for(1); }
 
 SWEEP_SUITE(pool, ALLOC("pool.alloc", 0, 100), ALLOC("pool.alloc-from-the-stack", WARM, 20),
             ALLOC("pool.alloc-takes-back", DEAD, 200),
-            {.name = "pool.alloc-finds-none", .minimum = 100, .setup = lay_full, .prepare = prepare_joined,
+            {.name = "pool.alloc-finds-none", .minimum = 100, .setup = none_setup, .prepare = prepare_joined,
              .operate = alloc_operate, .meanwhile = none_meanwhile, .finish = finish, .check = none_check},
+            {.name = "pool.alloc-finds-none-at-first", .minimum = 100, .variant = QUIETLY, .setup = none_setup,
+             .prepare = prepare_joined, .operate = alloc_operate, .meanwhile = none_meanwhile, .finish = finish,
+             .check = none_check, .injections = SWEEP_STALL},
             FREE("pool.free", 0), FREE("pool.free-offered", OFFERED), LEAVE("pool.leave", leave_operate, leave_finish),
             LEAVE("pool.close", close_operate, nothing),
             {.name = "pool.reclaim", .minimum = 100, .setup = reclaim_setup_dead, .prepare = reclaim_prepare,
