@@ -88,21 +88,37 @@ static void none_check(void) {
 
 static pid_t sleepers[SLEEPERS];
 
+static void await_ready(uint32_t least) {
+  while (__atomic_load_n(&note()->ready, __ATOMIC_ACQUIRE) < least) sweep_pause(50000);
+}
+
+// The first sleep is one that does nothing on waking until the operator has returned, whose path it would cross: who leaves wakes others
+// before it settles what it had.
 static int waits_for_one(int number) {
   muster_pool *pool = join();
   muster_pool_block block;
+  muster_wait_set set;
   __atomic_fetch_add(&note()->ready, 1, __ATOMIC_RELEASE);
+  await_ready(SLEEPERS + 1);
+  SWEEP_STATUS(muster_pool_poll(pool, &set), EAGAIN);
+  __atomic_fetch_add(&note()->ready, 1, __ATOMIC_RELEASE);
+  SWEEP_STATUS(muster_wait_any(&set, sweep_deadline()), 0);
+  sweep_operator_done();
   note()->slept[number] = muster_pool_alloc_wait(pool, sweep_deadline(), &block);
   if (!note()->slept[number]) SWEEP_STATUS(muster_pool_free(pool, block), 0);
   return muster_pool_close(pool);
 }
 
 static void start_sleepers(void) {
-  for (int k = 0; k < SLEEPERS; k++) {
-    sleepers[k] = sweep_peer(waits_for_one, k);
-    while (__atomic_load_n(&note()->ready, __ATOMIC_ACQUIRE) <= (uint32_t)k) sweep_pause(50000);
-    sweep_settle(sleepers[k]);
-  }
+  for (int k = 0; k < SLEEPERS; k++) note()->sleeper[k] = sleepers[k] = sweep_peer(waits_for_one, k);
+  await_ready(SLEEPERS);
+}
+
+// By the operator, when it has joined: a join wakes who sleeps.
+static void await_sleepers(void) {
+  __atomic_fetch_add(&note()->ready, 1, __ATOMIC_RELEASE);
+  await_ready(2 * SLEEPERS + 1);
+  for (int k = 0; k < SLEEPERS; k++) sweep_settle(note()->sleeper[k]);
 }
 
 static void check_sleepers(void) {
@@ -123,6 +139,7 @@ static void free_prepare(void) {
   prepare_joined();
   SWEEP_STATUS(muster_pool_take(mine, note()->block), 0);
   if (sweep->variant & OFFERED) SWEEP_STATUS(muster_pool_offer(mine, note()->block), 0);
+  await_sleepers();
 }
 
 static int free_operate(void) { return muster_pool_free(mine, note()->block); }

@@ -21,7 +21,7 @@ enum { OFFERED = 1, WARM = 2, QUIETLY = 4, DEAD = 8 };
 typedef struct notes {
   uint32_t ready, member, partner;
   muster_pool_block block, found;
-  int32_t slept[SLEEPERS];
+  int32_t slept[SLEEPERS], sleeper[SLEEPERS];
 } notes;
 
 static inline notes *note(void) { return (notes *)(void *)(sweep->arena + ROOM); }
