@@ -251,11 +251,10 @@ static void members_begin_apart(void) {
 static void left_to_an_earlier_life(void) {
   pool_scene scene = pool_test_scene(SIZE, BLOCKS, MEMBERS);
   muster_pool *pool = pool_test_join(&scene);
-  REQUIRE(!muster_pool_leave(pool) && !muster_pool_join(pool, NULL));
   uint32_t place = muster_pool_member(pool), cursor = 0, count;
   muster_pool_block block = pool_test_alloc(pool), found;
   uint64_t word = muster_pool_word(pool, muster_pool_index(block));
-  pool->words[muster_pool_index(block)] = pool_word_of(pool_generation(word), pool_owner_bits(place, 1), POOL_OWNED);
+  pool->words[muster_pool_index(block)] = pool_word_of(pool_generation(word), pool_owner_bits(place, muster_pool_life_in(pool, place) - 1), POOL_OWNED);
   void *at;
   muster_pool_owner owner;
   muster_pool_state state;
