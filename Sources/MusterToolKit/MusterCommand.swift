@@ -14,7 +14,7 @@ package struct MusterCommand: ParsableCommand {
     subcommands: [
       ListCommand.self, ShowCommand.self, RemoveCommand.self, CleanCommand.self, AliveCommand.self, BarrierCommand.self,
       CheckpointCommand.self,
-      RingCommand.self,
+      RingCommand.self, TraceCommand.self,
     ])
 
   package init() {}

@@ -43,6 +43,7 @@ struct ShowCommand: ParsableCommand {
       its members; of counters their labels and values; of a lock who holds it, and whether it is to be repaired; of a \
       checkpoint the states that it keeps; of a ring who writes, and how far behind its readers are; of a pool whose its \
       blocks are.
+      checkpoint the states that it keeps; of a ring who writes, and how far behind its readers are; of a trace who records, or did.
       """)
 
   @Argument(help: "The region's name, as ls shows it.")

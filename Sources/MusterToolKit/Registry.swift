@@ -66,6 +66,8 @@ enum Registry {
       case "POOL":
         let (state, owners) = try Pool.look(RegionName(entry.name))
         return .pool(PoolDetails(state, owners))
+      case "TRAC":
+        return .trace(try TraceDetails(try Trace.look(RegionName(entry.name))))
       default:
         return .other(note: nil)
       }

@@ -25,6 +25,7 @@ struct Peer {
     case "hold-ring": try await holdRing(RegionName(arguments[1]))
     case "hold-pool": try await holdPool(RegionName(arguments[1]), blocks: Int(arguments[2]) ?? 0)
     case "answer-pool": try await answerPool(arguments[1], messages: Int(arguments[2]) ?? 0)
+    case "die-recording": try dieRecording(RegionName(arguments[1]), label: arguments[2])
     default: exit(2)
     }
   }
@@ -66,6 +67,16 @@ struct Peer {
 
   private static func die(after barrier: Barrier) throws {
     for _ in 0..<2 { try barrier.waitBlocking(for: .seconds(60)) }
+    kill(getpid(), SIGKILL)
+  }
+
+  /// Is killed within a span, the hundredth that it records.
+  static func dieRecording(_ name: RegionName, label: String) throws {
+    let trace = try Trace(name, shape: .init(recorders: 4, events: 64, names: 8))
+    let recorder = try trace.join(label: label)
+    let job = try trace.name("job")
+    for id in 1...99 as ClosedRange<UInt64> { recorder.span(job, id: id) {} }
+    recorder.begin(job, id: 100)
     kill(getpid(), SIGKILL)
   }
 
