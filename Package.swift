@@ -16,11 +16,13 @@ let package = Package(
   products: [
     .library(name: "CMuster", targets: ["CMuster"]),
     .library(name: "Muster", targets: ["Muster"]),
+    .library(name: "MusterLogging", targets: ["MusterLogging"]),
     .executable(name: "mpbarrier", targets: ["mpbarrier"]),
     .executable(name: "muster", targets: ["muster-cli"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-log.git", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-system.git", from: "1.6.0"),
     .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.2", traits: []),
   ],
@@ -36,6 +38,9 @@ let package = Package(
       cSettings: [.define("_GNU_SOURCE"), .headerSearchPath("../../Sources/CMuster")]),
     .target(
       name: "Muster", dependencies: ["CMuster", .product(name: "SystemPackage", package: "swift-system")],
+      swiftSettings: swiftSettings),
+    .target(
+      name: "MusterLogging", dependencies: ["Muster", .product(name: "Logging", package: "swift-log")],
       swiftSettings: swiftSettings),
     .executableTarget(
       name: "muster-peer",
