@@ -22,7 +22,7 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
-    .package(url: "https://github.com/apple/swift-log.git", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-system.git", from: "1.6.0"),
     .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.2", traits: []),
   ],
@@ -70,6 +70,9 @@ let package = Package(
       dependencies: [
         "Muster", "CMuster", "cmuster-tests", "muster-peer", "example-crew", "example-counters",
         "example-ledger", "example-job", "example-events", "example-messages", "example-flight",
+        "Muster", "CMuster", "MusterLogging", "cmuster-tests", "muster-peer", "example-crew", "example-counters",
+        "example-ledger", "example-job", "example-events",
+        .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),
     .target(name: "CMusterCLI", cSettings: [.define("_GNU_SOURCE")]),

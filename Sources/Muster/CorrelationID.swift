@@ -33,7 +33,7 @@ public struct CorrelationID: Hashable, Sendable, LosslessStringConvertible {
     let hasHyphens = description.utf8.count == 36
     guard hasHyphens || description.utf8.count == 32 else { return nil }
     for (index, byte) in description.utf8.enumerated() {
-      if hasHyphens, [8, 13, 18, 23].contains(index) {
+      if hasHyphens, index == 8 || index == 13 || index == 18 || index == 23 {
         guard byte == UInt8(ascii: "-") else { return nil }
         continue
       }

@@ -40,6 +40,12 @@ public final class Log: Sendable {
   public let largestRecord: Int
   let core: LogCore
   let handle: Handle
+  /// What a forked child logs by.
+  private let heir: ForkLocal<Heir>
+
+  private struct Heir: Sendable {
+    var log: Log?
+  }
 
   /// Opens a log and takes a place in it; whoever comes first creates it.
   ///
@@ -79,6 +85,7 @@ public final class Log: Sendable {
       throw LogError(operation, name.string, status: status, code: status == EOVERFLOW ? .full : nil)
     }
     self.name = name.string
+    self.heir = ForkLocal { Heir(log: try? Log(name, mode: .attach)) }
     self.place = Int(place)
     self.largestRecord = Int(core.look().largest)
     self.core = core
@@ -152,6 +159,9 @@ public final class Log: Sendable {
       }
     }
   }
+
+  /// In a forked child: the same log, opened and joined anew, once for all who ask; `nil` where that can't be.
+  package var ofChild: Log? { handle.isInherited ? heir.value.log : nil }
 
   // MARK: Levels
 

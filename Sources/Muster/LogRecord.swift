@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import CMuster
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
 /// A record of a log, copied out of it.
 public struct LogRecord: Hashable, Sendable {
   /// What a record tells.
@@ -65,10 +71,16 @@ public struct LogRecord: Hashable, Sendable {
   /// The value of the first pair with that key.
   public subscript(key: String) -> Log.Value? { pairs.first { $0.key == key }?.value }
 
-  /// A record that was in no log.
-  package init(
-    level: Log.Level, time: Duration, pid: Int32, thread: UInt32, message: String, label: String?
-  ) {
+  /// A record of this moment and this process that is in no log.
+  package static func now(_ level: Log.Level, _ message: String, label: String) -> LogRecord {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return LogRecord(
+      level: level, time: .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec), pid: getpid(), thread: 0,
+      message: message, label: label.isEmpty ? nil : label)
+  }
+
+  private init(level: Log.Level, time: Duration, pid: Int32, thread: UInt32, message: String, label: String?) {
     self.level = level
     self.time = time
     self.pid = pid

@@ -6,7 +6,7 @@ import MusterCLI
 package struct MusterCommand: ParsableCommand {
   package static let configuration = CommandConfiguration(
     commandName: "muster",
-    abstract: "Look at and use what Muster's programs share: regions, barriers, checkpoints, Alive files.",
+    abstract: "Look at and use what Muster's programs share: regions, barriers, checkpoints, logs, Alive files.",
     discussion: """
       Exit status: 0 done, yes, released; 1 failed; 2 timed out; 3 no, or broken; 64 wrong command line. Where a command \
       has others, its own help says so.
@@ -15,6 +15,8 @@ package struct MusterCommand: ParsableCommand {
       ListCommand.self, ShowCommand.self, RemoveCommand.self, CleanCommand.self, AliveCommand.self, BarrierCommand.self,
       CheckpointCommand.self,
       RingCommand.self, TraceCommand.self,
+      RingCommand.self,
+      LogCommand.self,
     ])
 
   package init() {}

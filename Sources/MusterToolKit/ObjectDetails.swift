@@ -11,6 +11,7 @@ enum ObjectDetails: Equatable, Sendable {
   case ring(RingDetails)
   case pool(PoolDetails)
   case trace(TraceDetails)
+  case log(LogDetails)
   /// Of a kind that has no more to tell, or that can't be read; `note` says why.
   case other(note: String?)
 }
@@ -92,6 +93,7 @@ extension ObjectDetails {
     case .ring(let ring): return ring.lines()
     case .pool(let pool): return pool.lines()
     case .trace(let trace): return trace.lines()
+    case .log(let log): return log.lines()
     case .other(let note):
       return note.map { [$0] } ?? []
     }
@@ -145,6 +147,7 @@ struct ShowReport: Encodable, Sendable {
   var ring: RingDetails?
   var pool: PoolDetails?
   var trace: TraceDetails?
+  var log: LogDetails?
   var note: String?
 
   init(_ entry: RegionEntry, _ details: ObjectDetails, now: Int64) {
@@ -158,6 +161,7 @@ struct ShowReport: Encodable, Sendable {
     case .ring(let ring): self.ring = ring
     case .pool(let pool): self.pool = pool
     case .trace(let trace): self.trace = trace
+    case .log(let log): self.log = log
     case .other(let note): self.note = note
     }
   }

@@ -44,6 +44,8 @@ struct ShowCommand: ParsableCommand {
       checkpoint the states that it keeps; of a ring who writes, and how far behind its readers are; of a pool whose its \
       blocks are.
       checkpoint the states that it keeps; of a ring who writes, and how far behind its readers are; of a trace who records, or did.
+      checkpoint the states that it keeps; of a ring who writes, and how far behind its readers are; of a log \
+      who writes, its level, and how far it was drained.
       """)
 
   @Argument(help: "The region's name, as ls shows it.")

@@ -39,6 +39,7 @@ struct RegionEntry: Equatable, Sendable {
     "RING": "ring",
     "POOL": "pool",
     "TRAC": "trace",
+    "LOGS": "log",
   ]
 
   /// In the order of their names, as `ls` shows them.

@@ -26,6 +26,8 @@ struct Peer {
     case "hold-pool": try await holdPool(RegionName(arguments[1]), blocks: Int(arguments[2]) ?? 0)
     case "answer-pool": try await answerPool(arguments[1], messages: Int(arguments[2]) ?? 0)
     case "die-recording": try dieRecording(RegionName(arguments[1]), label: arguments[2])
+    case "keep-logging": try keepLogging(RegionName(arguments[1]))
+    case "drain-log": try await drainLog(RegionName(arguments[1]), to: FilePath(arguments[2]))
     default: exit(2)
     }
   }
@@ -140,5 +142,14 @@ struct Peer {
       try block.give(to: asker)
       try await answers.write(name.bytes)
     }
+  /// Logs as fast as it can, each record with its number, until it is killed.
+  static func keepLogging(_ name: RegionName) throws {
+    let log = try Log(name, mode: .attach)
+    for number in 0... { try log.write(.info, "\(number)", file: "", function: "") }
+  }
+
+  /// Drains into files until it is killed.
+  static func drainLog(_ name: RegionName, to folder: FilePath) async throws {
+    try await LogDrain(name, to: .files(in: folder, name: "app", rotateBytes: 1 << 14)).run()
   }
 }

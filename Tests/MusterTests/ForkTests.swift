@@ -12,7 +12,7 @@ import Testing
 
 /// Runs a closure in a forked child of this process, which Swift does not let one do by name. The exit status: the line of
 /// the first of its checks that failed, or 0; of one that hung or crashed, the signal below 0.
-private func inChild(_ body: ((_ held: Bool, _ line: Int32) -> Void) -> Void) -> Int32 {
+func inChild(_ body: ((_ held: Bool, _ line: Int32) -> Void) -> Void) -> Int32 {
   typealias Fork = @convention(c) () -> pid_t
   let fork = unsafeBitCast(dlsym(nil, "fork"), to: Fork.self)
   let child = fork()

@@ -125,9 +125,10 @@ package struct LogEntry: ~Copyable {
 extension String {
   /// What C points to; what is no UTF-8 becomes U+FFFD.
   init(_ bytes: UnsafePointer<CChar>?, _ size: UInt32) {
-    self = UnsafeRawPointer(bytes).map {
-      String(decoding: UnsafeRawBufferPointer(start: $0, count: Int(size)), as: UTF8.self)
-    } ?? ""
+    self =
+      UnsafeRawPointer(bytes).map {
+        String(decoding: UnsafeRawBufferPointer(start: $0, count: Int(size)), as: UTF8.self)
+      } ?? ""
   }
 
   init(_ text: muster_log_text) { self.init(text.bytes, text.size) }
