@@ -63,6 +63,9 @@ let package = Package(
       name: "example-flight",
       dependencies: ["Muster", .product(name: "SystemPackage", package: "swift-system")],
       path: "Examples/Swift/flight", swiftSettings: swiftSettings),
+      name: "example-journal",
+      dependencies: ["Muster", "MusterLogging", .product(name: "Logging", package: "swift-log")],
+      path: "Examples/Swift/journal", swiftSettings: swiftSettings),
     .executableTarget(
       name: "benchmark-latency", dependencies: ["Muster"], path: "Benchmarks/swift", swiftSettings: swiftSettings),
     .testTarget(
@@ -71,7 +74,7 @@ let package = Package(
         "Muster", "CMuster", "cmuster-tests", "muster-peer", "example-crew", "example-counters",
         "example-ledger", "example-job", "example-events", "example-messages", "example-flight",
         "Muster", "CMuster", "MusterLogging", "cmuster-tests", "muster-peer", "example-crew", "example-counters",
-        "example-ledger", "example-job", "example-events",
+        "example-ledger", "example-job", "example-events", "example-journal",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),

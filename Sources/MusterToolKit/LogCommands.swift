@@ -116,7 +116,8 @@ struct LogDrainCommand: ParsableCommand {
   var keep: Int?
 
   @Option(
-    help: ArgumentHelp("Delete files last written longer ago.", valueName: "duration"), transform: SecondsArgument.typed)
+    help: ArgumentHelp("Delete files last written longer ago.", valueName: "duration"), transform: SecondsArgument.typed
+  )
   var keepFor: Duration?
 
   @Flag(help: "Each batch is on the disk before it counts as written.")

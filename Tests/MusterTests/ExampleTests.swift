@@ -57,6 +57,18 @@ struct ExampleTests {
     }
   }
 
+  @Test("journal: what one logged that is killed is there, before what the next logs")
+  func journal() async throws {
+    try await withName { name in
+      #expect(try await run(builtProgram("example-journal"), [name, "work", "die"]).status == -SIGKILL)
+      #expect(try await run(builtProgram("example-journal"), [name, "work"]).status == 0)
+      let lines = try await run(builtProgram("example-journal"), [name, "follow"]).output.split(separator: "\n")
+      let words = lines.map { $0.split(separator: " ").dropFirst().joined(separator: " ") }
+      let steps = ["info step 1", "info step 2", "info step 1", "info step 2", "info step 3", "notice done"]
+      #expect(words == steps, "\(lines)")
+    }
+  }
+
   @Test("events: one tells, another follows, across the death of the writer")
   func events() async throws {
     try await withName { name in

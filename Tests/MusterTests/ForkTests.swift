@@ -1,5 +1,6 @@
 // What a forked child can do with what it inherited, and with what it opens itself: never hang.
 // SPDX-License-Identifier: Apache-2.0
+import SystemPackage
 import Testing
 
 @testable import Muster
@@ -171,6 +172,40 @@ struct ForkTests {
         let state = try pool.state()
         try? Region.remove(region, force: true)
         if failed != 0 || seen != 7 || state.free != 1 || state.living != 1 {
+  @Test("Inherited logs, readers and drains say so, and can be closed; the parent's go on; the child opens its own")
+  func log() async throws {
+    try await withName { name in
+      await #expect(processExitsWith: .success) { [name = name as String] in
+        let region = RegionName(name)
+        let log = try Log(region)
+        let reader = try LogReader(region, holdBack: .zero)
+        let null = try FileDescriptor.open("/dev/null", .writeOnly)
+        let drain = try LogDrain(region, to: .descriptor(null))
+        try log.write(.info, "parent")
+        _ = try await drain.drainAll()
+        _ = await Task { try? await reader.next(until: .now + .milliseconds(20)) }.value
+        let failed = inChild { note in
+          func check(_ held: Bool, line: Int32 = #line) { note(held, line) }
+          check(caught { () throws(LogError) in try log.write(.info, "x") }?.code == .inherited)
+          check(caught { () throws(LogError) in try log.setLevel(.info) }?.code == .inherited)
+          check(caught { () throws(LogError) in try log.state() }?.code == .inherited)
+          check(caught { () throws(LogError) in try reader.nextBlocking() }?.code == .inherited)
+          check(caught { () throws(LogError) in try reader.nextIfAvailable() }?.code == .inherited)
+          check(caught { () throws(LogError) in try drain.drainAllBlocking() }?.code == .inherited)
+          check(caught { () throws(LogError) in try LogDrain(region, to: .descriptor(null)) }?.code == .hasDrain)
+          log.close()
+          reader.close()
+          drain.close()
+          let own = try? Log(region)
+          check((try? own?.write(.info, "child")) != nil)
+          check((try? own?.state().writers.count) == 2)
+          own?.close()
+        }
+        try log.write(.info, "parent again")
+        let count = try await drain.drainAll()
+        let messages = try all(name).map(\.message)
+        try? Region.remove(region, force: true)
+        if failed != 0 || count != 2 || messages != ["parent", "child", "parent again"] {
           exit(failed > 0 ? failed : failed < 0 ? 128 - failed : 2)
         }
       }
