@@ -87,7 +87,7 @@ public final class LogDrain: Sendable {
   ///   - filter: which; the others count as drained.
   ///   - holdBack: as of a reader.
   /// - Throws: ``LogError``: `hasDrain` with its process; `notFound` (also the folder), `mismatch`, `corrupt`,
-  ///   `permissionDenied` (also of the folder), `invalidArgument`, `system`.
+  ///   `permissionDenied` (also of the folder), `invalidArgument`, `overtaken`, `system`.
   public init(
     _ name: RegionName, to destination: Destination, format: LogFormat = .text, filter: LogFilter = LogFilter(),
     holdBack: Duration = .milliseconds(5)
@@ -116,7 +116,8 @@ public final class LogDrain: Sendable {
       throw LogError(operation, name.string, status: error.status, code: .system)
     }
     guard status == 0, let drain else {
-      throw LogError(operation, name.string, status: status, code: status == EBUSY ? .hasDrain : nil, pid: pid)
+      let code: LogError.Code? = status == EBUSY ? .hasDrain : status == EAGAIN ? .overtaken : nil
+      throw LogError(operation, name.string, status: status, code: code, pid: pid)
     }
     self.name = name.string
     let kept = Guarded<LogCore?>(core)
