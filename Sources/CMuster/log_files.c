@@ -198,7 +198,8 @@ static int adopt(log_files *files, uint64_t number) {
 
 int muster_log_files_create(log_files *files, uint64_t above) {
   muster_log_files_close_file(files);
-  uint64_t highest = above;
+  // A number that none of ours has is one that somebody scribbled.
+  uint64_t highest = above = above < NUMBER_MOST ? above : 0;
   int status = each(files, note_highest, &highest);
   if (status) return status;
   if (highest > above && !adopt(files, highest)) return lead_to(files), 0;
