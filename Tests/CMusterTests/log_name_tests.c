@@ -133,7 +133,7 @@ static void read_the_clock(void *context) {
   die_at_any_call();
   clock_gettime(CLOCK_REALTIME, &now);
   clock_gettime(CLOCK_MONOTONIC, &now);
-  syscall(SYS_exit, 0);
+  syscall(SYS_exit_group, 0);
 }
 
 static void write_and_read_only(void *context) {
@@ -148,7 +148,7 @@ static void write_and_read_only(void *context) {
   // Many times round the ring, and overtaking the reader.
   for (int k = 0; k < 5000; k++) wrong |= muster_log_write(log, MUSTER_LOG_INFO, "on", &fields);
   while (!muster_log_next(reader, &record)) seen += record.kind == MUSTER_LOG_LOST ? record.lost : 1;
-  syscall(SYS_exit, wrong || seen != 5001);
+  syscall(SYS_exit_group, wrong || seen != 5001);
 }
 
 static void without_system_calls(void) {
