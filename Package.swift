@@ -60,9 +60,11 @@ let package = Package(
     .executableTarget(
       name: "example-messages", dependencies: ["Muster"], path: "Examples/Swift/messages",
       swiftSettings: swiftSettings),
+    .executableTarget(
       name: "example-flight",
       dependencies: ["Muster", .product(name: "SystemPackage", package: "swift-system")],
       path: "Examples/Swift/flight", swiftSettings: swiftSettings),
+    .executableTarget(
       name: "example-journal",
       dependencies: ["Muster", "MusterLogging", .product(name: "Logging", package: "swift-log")],
       path: "Examples/Swift/journal", swiftSettings: swiftSettings),
@@ -71,10 +73,8 @@ let package = Package(
     .testTarget(
       name: "MusterTests",
       dependencies: [
-        "Muster", "CMuster", "cmuster-tests", "muster-peer", "example-crew", "example-counters",
-        "example-ledger", "example-job", "example-events", "example-messages", "example-flight",
         "Muster", "CMuster", "MusterLogging", "cmuster-tests", "muster-peer", "example-crew", "example-counters",
-        "example-ledger", "example-job", "example-events", "example-journal",
+        "example-ledger", "example-job", "example-events", "example-messages", "example-flight", "example-journal",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),

@@ -13,10 +13,7 @@ package struct MusterCommand: ParsableCommand {
       """,
     subcommands: [
       ListCommand.self, ShowCommand.self, RemoveCommand.self, CleanCommand.self, AliveCommand.self, BarrierCommand.self,
-      CheckpointCommand.self,
-      RingCommand.self, TraceCommand.self,
-      RingCommand.self,
-      LogCommand.self,
+      CheckpointCommand.self, RingCommand.self, LogCommand.self, TraceCommand.self,
     ])
 
   package init() {}

@@ -142,6 +142,8 @@ struct Peer {
       try block.give(to: asker)
       try await answers.write(name.bytes)
     }
+  }
+
   /// Logs as fast as it can, each record with its number, until it is killed.
   static func keepLogging(_ name: RegionName) throws {
     let log = try Log(name, mode: .attach)

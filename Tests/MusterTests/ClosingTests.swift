@@ -207,6 +207,9 @@ struct ClosingTests {
         try #require(living == 1)
       }
       #expect(only.size == 64)
+    }
+  }
+
   @Test("A log that is closed has left at once; one that is closed while it gathers a record writes it first")
   func log() async throws {
     try await withName { name in

@@ -172,6 +172,12 @@ struct ForkTests {
         let state = try pool.state()
         try? Region.remove(region, force: true)
         if failed != 0 || seen != 7 || state.free != 1 || state.living != 1 {
+          exit(failed > 0 ? failed : failed < 0 ? 128 - failed : 2)
+        }
+      }
+    }
+  }
+
   @Test("Inherited logs, readers and drains say so, and can be closed; the parent's go on; the child opens its own")
   func log() async throws {
     try await withName { name in
