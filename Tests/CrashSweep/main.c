@@ -44,17 +44,6 @@
 SUITES(DECLARE)
 
 static const sweep_suite *const suites[] = {SUITES(ADDRESS)};
-extern const sweep_suite self_sweep, region_sweep, group_sweep, posix_sweep, alive_sweep, seqlock_sweep, checkpoint_sweep;
-extern const sweep_suite barrier_sweep, barrier_break_sweep, barrier_names_sweep;
-extern const sweep_suite queue_sweep, queue_death_sweep;
-extern const sweep_suite lock_sweep, rwlock_sweep, ring_sweep, ring_read_sweep;
-
-static const sweep_suite *const suites[] = {
-    &self_sweep, &region_sweep, &group_sweep, &barrier_sweep, &barrier_break_sweep, &barrier_names_sweep,
-    &posix_sweep, &alive_sweep, &seqlock_sweep, &checkpoint_sweep, &lock_sweep, &rwlock_sweep, &ring_sweep,
-    &ring_read_sweep,
-    &queue_sweep, &queue_death_sweep,
-};
 
 #define PREFIX "muster-sweep-"
 

@@ -52,7 +52,8 @@ struct MPBarrierTraceTests {
     try await withPath("mp.json") { path in
       let name = testName("traced")
       let outcome = try await Program.mpbarrier.run(
-        "3", "--name", name, "--rounds", "3", "--work", "1..10", "--kill", "2@2", "--on-death", "shrink", "--trace", path)
+        "3", "--name", name, "--rounds", "3", "--work", "1..10", "--kill", "2@2", "--on-death", "shrink", "--trace",
+        path)
       #expect(outcome.status == 0, "\(outcome.errors)")
       #expect(outcome.output.contains("trace in \(path): open it at ui.perfetto.dev\n"))
       let exported = try JSONDecoder().decode(Exported.self, from: Data(contentsOf: URL(filePath: path)))
@@ -109,7 +110,8 @@ struct MPBarrierTraceTests {
     #expect(outcome.status == 1 && outcome.output.isEmpty)
     #expect(outcome.errors == "mpbarrier: --trace /no/such/folder/file: No such file or directory\n")
     expectNothingLeft(name)
-    let full = try await Program.mpbarrier.run("1", "--name", name, "--rounds", "1", "--work", "1", "--trace", "/dev/full")
+    let full = try await Program.mpbarrier.run(
+      "1", "--name", name, "--rounds", "1", "--work", "1", "--trace", "/dev/full")
     #expect(full.status == 1 && full.errors == "mpbarrier: --trace /dev/full: No space left on device\n")
     expectNothingLeft(name)
     let joining = try await Program.mpbarrier.run("1", "--name", name, "--join", "--trace", "/tmp/x")
