@@ -77,6 +77,7 @@
   X(trace_hostile) \
   X(trace_open) \
   X(trace) \
+  X(trace_white) \
   X(wait)
 
 #define DECLARE(name) extern const test_suite name##_suite;
@@ -85,34 +86,6 @@
 SUITES(DECLARE)
 
 static const test_suite *const suites[] = {SUITES(ADDRESS)};
-extern const test_suite status_suite;
-extern const test_suite alive_suite, alive_wait_suite, alive_fault_suite, alive_step_suite, alive_stop_suite;
-extern const test_suite barrier_suite, barrier_death_suite, barrier_hostile_suite, barrier_wake_suite;
-extern const test_suite group_suite, group_white_suite, group_watch_suite, group_stress_suite;
-extern const test_suite wait_suite;
-extern const test_suite region_suite, region_file_suite, region_hostile_suite, region_race_suite;
-extern const test_suite region_fault_suite, posix_barrier_suite;
-extern const test_suite lock_mutex_suite, lock_rwlock_suite, lock_stress_suite;
-extern const test_suite ring_suite, ring_death_suite, ring_hostile_suite, ring_scribble_suite;
-extern const test_suite seqlock_suite, seqlock_claim_suite, seqlock_death_suite, seqlock_hostile_suite;
-extern const test_suite crc32c_suite, checkpoint_suite, checkpoint_death_suite, checkpoint_hostile_suite;
-extern const test_suite checkpoint_disk_suite;
-extern const test_suite trace_suite, trace_open_suite, trace_export_suite, trace_death_suite, trace_hostile_suite;
-extern const test_suite trace_white_suite;
-
-static const test_suite *const suites[] = {
-    &status_suite,      &region_suite,      &region_file_suite,   &region_hostile_suite, &region_race_suite,
-    &group_suite,       &group_white_suite, &group_watch_suite,   &group_stress_suite,   &wait_suite,
-    &alive_suite,       &alive_wait_suite,  &alive_fault_suite,   &alive_step_suite,     &barrier_suite,
-    &barrier_death_suite, &barrier_hostile_suite, &barrier_wake_suite, &seqlock_suite, &seqlock_death_suite,  &seqlock_hostile_suite,
-    &region_fault_suite, &posix_barrier_suite,
-    &seqlock_claim_suite, &alive_stop_suite,
-    &crc32c_suite,      &checkpoint_suite,  &checkpoint_death_suite, &checkpoint_hostile_suite,
-    &checkpoint_disk_suite,
-    &lock_mutex_suite, &lock_rwlock_suite, &lock_stress_suite,
-    &ring_suite, &ring_death_suite, &ring_hostile_suite, &ring_scribble_suite,
-    &trace_suite, &trace_open_suite, &trace_export_suite, &trace_death_suite, &trace_hostile_suite, &trace_white_suite,
-};
 
 enum { SKIPPED = 77, NAMES = 16 };
 
