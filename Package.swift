@@ -55,6 +55,7 @@ let package = Package(
     .executableTarget(
       name: "example-messages", dependencies: ["Muster"], path: "Examples/Swift/messages",
       swiftSettings: swiftSettings),
+    .executableTarget(
       name: "example-flight",
       dependencies: ["Muster", .product(name: "SystemPackage", package: "swift-system")],
       path: "Examples/Swift/flight", swiftSettings: swiftSettings),
