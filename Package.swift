@@ -85,7 +85,7 @@ let package = Package(
     .target(
       name: "MusterToolKit",
       dependencies: [
-        "Muster", "MusterCLI",
+        "Muster", "MusterCLI", "CMusterCLI",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Subprocess", package: "swift-subprocess"),
         .product(name: "SystemPackage", package: "swift-system"),

@@ -15,6 +15,7 @@ package struct MusterCommand: ParsableCommand {
       ListCommand.self, ShowCommand.self, RemoveCommand.self, CleanCommand.self, AliveCommand.self, BarrierCommand.self,
       CheckpointCommand.self,
       RingCommand.self,
+      QueueCommand.self,
     ])
 
   package init() {}

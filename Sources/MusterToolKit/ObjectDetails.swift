@@ -10,6 +10,7 @@ enum ObjectDetails: Equatable, Sendable {
   case checkpoint(CheckpointDetails)
   case ring(RingDetails)
   case pool(PoolDetails)
+  case queue(QueueDetails)
   /// Of a kind that has no more to tell, or that can't be read; `note` says why.
   case other(note: String?)
 }
@@ -90,6 +91,7 @@ extension ObjectDetails {
       return checkpoint.lines()
     case .ring(let ring): return ring.lines()
     case .pool(let pool): return pool.lines()
+    case .queue(let queue): return queue.lines()
     case .other(let note):
       return note.map { [$0] } ?? []
     }
@@ -142,6 +144,7 @@ struct ShowReport: Encodable, Sendable {
   var checkpoint: CheckpointDetails?
   var ring: RingDetails?
   var pool: PoolDetails?
+  var queue: QueueDetails?
   var note: String?
 
   init(_ entry: RegionEntry, _ details: ObjectDetails, now: Int64) {
@@ -154,6 +157,7 @@ struct ShowReport: Encodable, Sendable {
     case .checkpoint(let checkpoint): self.checkpoint = checkpoint
     case .ring(let ring): self.ring = ring
     case .pool(let pool): self.pool = pool
+    case .queue(let queue): self.queue = queue
     case .other(let note): self.note = note
     }
   }
