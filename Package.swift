@@ -16,11 +16,13 @@ let package = Package(
   products: [
     .library(name: "CMuster", targets: ["CMuster"]),
     .library(name: "Muster", targets: ["Muster"]),
+    .library(name: "MusterLogging", targets: ["MusterLogging"]),
     .executable(name: "mpbarrier", targets: ["mpbarrier"]),
     .executable(name: "muster", targets: ["muster-cli"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-system.git", from: "1.6.0"),
     .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.2", traits: []),
   ],
@@ -36,6 +38,9 @@ let package = Package(
       cSettings: [.define("_GNU_SOURCE"), .headerSearchPath("../../Sources/CMuster")]),
     .target(
       name: "Muster", dependencies: ["CMuster", .product(name: "SystemPackage", package: "swift-system")],
+      swiftSettings: swiftSettings),
+    .target(
+      name: "MusterLogging", dependencies: ["Muster", .product(name: "Logging", package: "swift-log")],
       swiftSettings: swiftSettings),
     .executableTarget(
       name: "muster-peer",
@@ -60,12 +65,17 @@ let package = Package(
       dependencies: ["Muster", .product(name: "SystemPackage", package: "swift-system")],
       path: "Examples/Swift/flight", swiftSettings: swiftSettings),
     .executableTarget(
+      name: "example-journal",
+      dependencies: ["Muster", "MusterLogging", .product(name: "Logging", package: "swift-log")],
+      path: "Examples/Swift/journal", swiftSettings: swiftSettings),
+    .executableTarget(
       name: "benchmark-latency", dependencies: ["Muster"], path: "Benchmarks/swift", swiftSettings: swiftSettings),
     .testTarget(
       name: "MusterTests",
       dependencies: [
-        "Muster", "CMuster", "cmuster-tests", "muster-peer", "example-crew", "example-counters",
-        "example-ledger", "example-job", "example-events", "example-messages", "example-flight",
+        "Muster", "CMuster", "MusterLogging", "cmuster-tests", "muster-peer", "example-crew", "example-counters",
+        "example-ledger", "example-job", "example-events", "example-messages", "example-flight", "example-journal",
+        .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),
     .target(name: "CMusterCLI", cSettings: [.define("_GNU_SOURCE")]),

@@ -71,6 +71,7 @@ build_all() {
       ring_records)
         extra="${boost:+$build/ring_boost.o} ${zmq:+$build/ring_zmq.o -lzmq}" linker=${boost:+$cxx} ;;
       log_calls) extra="${spdlog:+$build/log_spdlog.o $spdlog_libs}" linker=${spdlog:+$cxx} ;;
+      queue_jobs) extra="${boost:+$build/ring_boost.o}" linker=${boost:+$cxx} ;;
       *) extra='' linker='' ;;
     esac
     # shellcheck disable=SC2086

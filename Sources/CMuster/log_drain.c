@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "internal/caller.h"
 #include "internal/crc32c.h"
 #include "internal/futex.h"
 #include "internal/group.h"
@@ -185,9 +186,9 @@ int muster_log_drain_open(muster_log *log, const muster_log_drain_options *optio
   if (muster_fork_inherited(&log->guard)) return EPERM;
   if (!are_options(options)) return EINVAL;
   if (log->read_only) return EACCES;
-  int saved = errno;
+  muster_caller caller = muster_enter();
   muster_log_drain *made = calloc(1, sizeof *made);
-  if (!made) return errno = saved, ENOMEM;
+  if (!made) return muster_leave(caller), ENOMEM;
   made->log = log;
   made->guard = log->guard;
   made->options = *options;
@@ -197,7 +198,7 @@ int muster_log_drain_open(muster_log *log, const muster_log_drain_options *optio
   int status = set_up(made, pid);
   if (status) let_go(made);
   else *drain = made;
-  errno = saved;
+  muster_leave(caller);
   return status;
 }
 
@@ -206,9 +207,9 @@ int muster_log_drain_close(muster_log_drain *drain) {
   if (!muster_fork_inherited(&drain->guard) && !muster_group_was_lost(drain->group) &&
       (uint32_t)syscall(SYS_gettid) != drain->group->thread)
     return EBUSY;
-  int saved = errno;
+  muster_caller caller = muster_enter();
   let_go(drain);
-  errno = saved;
+  muster_leave(caller);
   return 0;
 }
 
@@ -360,10 +361,10 @@ int muster_log_drain_step(muster_log_drain *drain, uint32_t flags, uint64_t *rec
   *records = 0;
   if (muster_fork_inherited(&drain->guard)) return EPERM;
   if (muster_group_was_lost(drain->group)) return EOWNERDEAD;
-  int saved = errno;
+  muster_caller caller = muster_enter();
   int status = step(drain, (flags & MUSTER_LOG_DRAIN_ALL) != 0, records);
   drain->failed = status && drain->gathered;
-  errno = saved;
+  muster_leave(caller);
   return status;
 }
 
@@ -384,20 +385,23 @@ static int wait_to_retry(muster_log_drain *drain, muster_deadline deadline) {
   muster_deadline retry = muster_deadline_after(RETRY);
   if (drain->to_files) return muster_region_sleep_until(retry < deadline ? retry : deadline), 0;
   struct pollfd descriptor = {.fd = drain->options.descriptor, .events = POLLOUT};
-  int saved = errno, ready = 0;
+  int ready = 0;
   while (ready <= 0 && !muster_deadline_passed(deadline)) {
     int64_t left = deadline == MUSTER_DEADLINE_NEVER ? RETRY : deadline - muster_clock_now();
     if (left > RETRY) left = RETRY;
     ready = poll(&descriptor, 1, (int)(left / 1000000) + 1);
   }
-  errno = saved;
   return ready > 0 ? 0 : ETIMEDOUT;
 }
 
 int muster_log_drain_wait(muster_log_drain *drain, muster_deadline deadline) {
   if (muster_fork_inherited(&drain->guard)) return EPERM;
   if (!drain->gathered) return muster_log_wait(drain->reader, deadline);
-  return drain->failed ? wait_to_retry(drain, deadline) : 0;
+  if (!drain->failed) return 0;
+  muster_caller caller = muster_enter();
+  int status = wait_to_retry(drain, deadline);
+  muster_leave(caller);
+  return status;
 }
 
 int muster_log_drain_run(muster_log_drain *drain, muster_deadline deadline) {

@@ -171,13 +171,14 @@ void muster_log_files_prune(const log_files *files, log_keep keep) {
 
 // ---- A new one
 
-// NAME.log leads to it. Made aside and renamed, so that the name is never missing. Not every file system has links, and
+// NAME.log leads to it. Made aside and renamed, so that the name is never missing; what one who died left there is taken
+// away, and there is but one drain. Not every file system has links, and
 // nothing depends on this one; what stands there and is no link stays.
 static void lead_to(const log_files *files) {
   char name[LEAF], aside[LEAF + 16], leaf[LEAF];
   struct stat found;
   snprintf(name, sizeof name, "%s.log", files->name);
-  snprintf(aside, sizeof aside, ".%s.%d", name, (int)getpid());
+  snprintf(aside, sizeof aside, ".%s.new", name);
   leaf_of(files, files->number, leaf);
   if (!fstatat(files->folder, name, &found, AT_SYMLINK_NOFOLLOW) && !S_ISLNK(found.st_mode)) return;
   (void)unlinkat(files->folder, aside, 0);
@@ -197,7 +198,8 @@ static int adopt(log_files *files, uint64_t number) {
 
 int muster_log_files_create(log_files *files, uint64_t above) {
   muster_log_files_close_file(files);
-  uint64_t highest = above;
+  // A number that none of ours has is one that somebody scribbled.
+  uint64_t highest = above = above < NUMBER_MOST ? above : 0;
   int status = each(files, note_highest, &highest);
   if (status) return status;
   if (highest > above && !adopt(files, highest)) return lead_to(files), 0;

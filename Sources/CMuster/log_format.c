@@ -1,5 +1,6 @@
 // Records as lines: of text for a terminal or a file, or of JSON (RFC 8259).
 // SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -159,8 +160,11 @@ static int64_t local_offset(int64_t second) {
   time_t when = (time_t)second;
   struct tm parts = {0};
   // localtime_r need not look at TZ.
+  int saved = errno;
   tzset();
-  return localtime_r(&when, &parts) ? parts.tm_gmtoff : 0;
+  int64_t offset = localtime_r(&when, &parts) ? parts.tm_gmtoff : 0;
+  errno = saved;
+  return offset;
 }
 
 static void put_time(out *to, int64_t time, int digits, int local) {

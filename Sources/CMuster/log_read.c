@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "internal/caller.h"
 #include "internal/futex.h"
 #include "internal/log.h"
 #include "internal/region_file.h"
@@ -285,7 +286,7 @@ int muster_log_poll(muster_log_reader *reader, muster_wait_set *set) {
   return EAGAIN;
 }
 
-int muster_log_wait(muster_log_reader *reader, muster_deadline deadline) {
+static int wait_for_more(muster_log_reader *reader, muster_deadline deadline) {
   for (;;) {
     muster_deadline again;
     int status = poll(reader, &again);
@@ -293,6 +294,13 @@ int muster_log_wait(muster_log_reader *reader, muster_deadline deadline) {
     if (muster_deadline_passed(deadline)) return ETIMEDOUT;
     muster_region_sleep_until(again < deadline ? again : deadline);
   }
+}
+
+int muster_log_wait(muster_log_reader *reader, muster_deadline deadline) {
+  muster_caller caller = muster_enter();
+  int status = wait_for_more(reader, deadline);
+  muster_leave(caller);
+  return status;
 }
 
 // ---- Opening

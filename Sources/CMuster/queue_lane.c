@@ -4,8 +4,11 @@
 
 #include "internal/queue.h"
 
-// How many positions lie between two that a handle tells the others of.
-enum { TELL = 16 };
+// How many positions lie between two that a handle tells the others of; how many takes ahead the processor is told what comes.
+#ifndef QTAHEAD
+#define QTAHEAD 6
+#endif
+enum { TELL = 16, AHEAD = QTAHEAD };
 
 MUSTER_NONBLOCKING static inline uint64_t load(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_RELAXED); }
 MUSTER_NONBLOCKING static inline void store(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELAXED); }
@@ -29,6 +32,9 @@ MUSTER_NONBLOCKING static void note_use(muster_queue *queue, uint32_t lane) {
 
 MUSTER_NONBLOCKING static inline void put_at(muster_queue *queue, uint32_t lane, uint64_t position) {
   store(&queue->tails[lane], position + 1);
+#ifndef NO_H
+  queue_fetch_to_write(queue_cell(queue, lane, position + 8));
+#endif
   if (position % TELL == TELL - 1) tell(&queue->ends[lane].tail, position + 1);
 }
 
@@ -97,7 +103,24 @@ MUSTER_NONBLOCKING int muster_queue_find(muster_queue *queue, uint32_t lane, que
   return status;
 }
 
+// Tells the processor what the take after some more will touch. Where that is not there yet, the taker is close behind who puts.
+MUSTER_NONBLOCKING static inline void fetch_next(muster_queue *queue, uint32_t lane, uint64_t position) {
+  uint64_t cell = load(queue_cell(queue, lane, position));
+  int is_close = queue_cell_ahead(cell, queue_lap(position, queue->shift)) < 0;
+  if (__atomic_load_n(&queue->is_close, __ATOMIC_RELAXED) != is_close) __atomic_store_n(&queue->is_close, is_close, __ATOMIC_RELAXED);
+  uint32_t index = queue_cell_index(cell);
+  if (is_close || index >= queue->pool->blocks) return;
+  queue_fetch_to_write(&queue->pool->words[index]);
+  const unsigned char *at = muster_pool_bytes(queue->pool, index);
+  queue_fetch(at);
+  queue_fetch(at + QUEUE_FETCH);
+#ifndef NO_G
+  queue_fetch(queue_cell(queue, lane, position + 16));
+#endif
+}
+
 MUSTER_NONBLOCKING void muster_queue_took(muster_queue *queue, uint32_t lane, uint64_t position) {
+  fetch_next(queue, lane, position + AHEAD);
   store(&queue->heads[lane], position + 1);
   if (position % TELL == TELL - 1) tell(&queue->ends[lane].head, position + 1);
 }

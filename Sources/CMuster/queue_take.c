@@ -17,10 +17,10 @@ MUSTER_NONBLOCKING static inline uint32_t used_lanes(const muster_queue *queue) 
 
 // One place after the other: who is busy all the time finds out too.
 MUSTER_NONBLOCKING static void look_for_deaths(muster_queue *queue) {
-  uint32_t looks = load(&queue->looks) + 1;
-  __atomic_store_n(&queue->looks, looks, __ATOMIC_RELAXED);
-  if (looks % LOOK_EACH) return;
-  if (muster_pool_is_unsettled(queue->pool, looks / LOOK_EACH % queue->pool->members)) (void)muster_queue_settle(queue);
+  uint32_t takes = load(&queue->takes) + 1;
+  __atomic_store_n(&queue->takes, takes, __ATOMIC_RELAXED);
+  if (takes % LOOK_EACH) return;
+  if (muster_pool_is_unsettled(queue->pool, takes / LOOK_EACH % queue->pool->members)) (void)muster_queue_settle(queue);
 }
 
 MUSTER_NONBLOCKING static inline int hand_over(muster_queue *queue, uint32_t index, uint64_t word, muster_queue_job *job) {

@@ -18,7 +18,16 @@
 #endif
 
 // How often to look before sleeping, and how long a turn is, in pauses of the processor.
-enum { SPINS = 200, PAUSES = 16 };
+#ifndef QFRAC
+#define QFRAC 8
+#endif
+#ifndef QMOST
+#define QMOST 512
+#endif
+#ifndef QSTREAM
+#define QSTREAM 32
+#endif
+enum { SPINS = 200, PAUSES = 16, STREAM = QSTREAM, EASE_MOST = QMOST, EASE_FIRST = 16 };
 
 // ---- Waking
 
@@ -118,18 +127,40 @@ int muster_queue_poll_room(muster_queue *queue, muster_wait_set *set) {
 
 // ---- Waits
 
+static void pause_for(uint32_t pauses) {
+  for (uint32_t i = 0; i < pauses; i++) muster_cpu_pause();
+}
+
+MUSTER_NONBLOCKING static uint32_t taken_since_it_waited(const muster_queue *queue) {
+  return __atomic_load_n(&queue->takes, __ATOMIC_RELAXED) - __atomic_load_n(&queue->waited_at, __ATOMIC_RELAXED);
+}
+
+// Who takes jobs as fast as they are put comes to work on the very lines that the putter is about to store into, and both are slower than
+// one of them alone. So in a stream of jobs a taker that has come close stays away until there are some again, an eighth of all at best.
+// Where jobs come one by one, or take their time, there is no stream.
+static void stay_away(muster_queue *queue) {
+  uint32_t came = taken_since_it_waited(queue), jobs = queue->pool->blocks;
+  __atomic_store_n(&queue->waited_at, __atomic_load_n(&queue->takes, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+  if (came < STREAM || !queue->pool->may_spin) return;
+  uint32_t ease = __atomic_load_n(&queue->ease, __ATOMIC_RELAXED);
+  if (came < jobs / QFRAC) ease = ease < EASE_MOST / 2 ? 2 * ease + EASE_FIRST : EASE_MOST;
+  else if (came > jobs / 2) ease /= 2;
+  __atomic_store_n(&queue->ease, ease, __ATOMIC_RELAXED);
+  pause_for(ease);
+}
+
 // Spinning pays when the next one is near.
 static int spin_for_job(muster_queue *queue) {
   for (uint32_t turn = 0; queue->pool->may_spin && turn < SPINS; turn++) {
-    for (int i = 0; i < PAUSES; i++) muster_cpu_pause();
     if (muster_queue_is_any(queue) == 0) return 1;
+    pause_for(PAUSES);
   }
   return 0;
 }
 
 static int spin_for_room(muster_queue *queue) {
   for (uint32_t turn = 0; queue->pool->may_spin && turn < SPINS; turn++) {
-    for (int i = 0; i < PAUSES; i++) muster_cpu_pause();
+    pause_for(PAUSES);
     if (muster_pool_search(queue->pool)) return 1;
   }
   return 0;
@@ -142,9 +173,12 @@ static int end_wait(muster_queue *queue, uint32_t roster, int status) {
 }
 
 int muster_queue_take_wait(muster_queue *queue, muster_deadline deadline, muster_queue_job *job) {
+  if (deadline > 0 && __atomic_load_n(&queue->is_close, __ATOMIC_RELAXED) && taken_since_it_waited(queue) >= STREAM)
+    stay_away(queue);
   int status = muster_queue_take(queue, job);
   if (status != EAGAIN) return status;
   if (deadline <= 0) return ETIMEDOUT;
+  stay_away(queue);
   if (spin_for_job(queue) && (status = muster_queue_take(queue, job)) != EAGAIN) return status;
   muster_wait_set set;
   uint32_t roster = 0;

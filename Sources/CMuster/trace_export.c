@@ -107,6 +107,7 @@ typedef struct export_state {
   output *out;
   const muster_trace *trace;
   const trace_view *view;
+  uint32_t thread;
   int64_t first;  // the time of the first event that is kept
   int64_t last;
   uint32_t depth; // spans that are open
@@ -128,8 +129,7 @@ static void open_event(output *out, char phase, int32_t pid, uint32_t thread, in
 }
 
 static void open_here(const export_state *state, char phase, int64_t time) {
-  const trace_identity *who = &state->view->seen.who;
-  open_event(state->out, phase, who->pid, who->thread, time);
+  open_event(state->out, phase, state->view->seen.who.pid, state->thread, time);
 }
 
 static void put_name(const export_state *state, uint16_t name, const char *category) {
@@ -256,10 +256,23 @@ static void put_end(export_state *state) {
     put_remark(state, state->last, "died", "pid", (uint64_t)(uint32_t)state->view->seen.who.pid);
 }
 
+// Spans nest by thread number, so each recorder needs one of its own. A thread that has joined more than once (a Swift process joins by one
+// thread) has a number beyond those of the kernel, which end at 22 bits, for each but the first.
+static uint32_t track_of(const trace_view *view) {
+  const trace_identity *who = &view->seen.who;
+  for (uint32_t k = 0; k < view->index; k++) {
+    trace_seen other;
+    muster_trace_see(view->trace, k, &other);
+    if (other.number && other.who.pid == who->pid && other.who.thread == who->thread)
+      return who->thread + ((view->index + 1) << TRACE_PID_BITS);
+  }
+  return who->thread;
+}
+
 static void put_recorder(output *out, const muster_trace *trace, const trace_scale *scale, uint32_t index) {
   trace_view view;
   if (muster_trace_view(trace, scale, index, &view)) return;
-  export_state state = {.out = out, .trace = trace, .view = &view};
+  export_state state = {.out = out, .trace = trace, .view = &view, .thread = track_of(&view)};
   state.last = muster_trace_time(&view.origin, view.seen.who.ticks);
   put_metadata(&state, "process_name", view.seen.who.process);
   put_metadata(&state, "thread_name", view.seen.who.label);

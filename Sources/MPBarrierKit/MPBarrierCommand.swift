@@ -73,6 +73,10 @@ package struct MPBarrierCommand: ParsableCommand {
   @Option(help: "What the uneven work is drawn from; the same seed gives the same work. (default: another each time)")
   var seed: UInt64?
 
+  @Option(
+    help: ArgumentHelp("Write what all did to a file, for ui.perfetto.dev: a track a worker.", valueName: "file"))
+  var trace: String?
+
   @Flag(help: "Print one JSON document at the end, and nothing else.")
   var json = false
 
@@ -115,7 +119,7 @@ package struct MPBarrierCommand: ParsableCommand {
     let given: [(String, Bool)] = [
       ("--rounds", rounds != nil), ("--kind", kind != nil), ("--parties", parties != nil),
       ("--on-death", onDeath != nil),
-      ("--deadline", deadline != nil), ("--work", work != nil), ("--seed", seed != nil),
+      ("--deadline", deadline != nil), ("--work", work != nil), ("--seed", seed != nil), ("--trace", trace != nil),
     ]
     if let (option, _) = given.first(where: \.1) {
       throw ValidationError("\(option) is for who begins a run: who joins takes the run's")
@@ -148,7 +152,8 @@ package struct MPBarrierCommand: ParsableCommand {
   package func run() throws {
     let session = Session(
       request: Session.Request(
-        workers: workers, name: name, isJoining: join, kills: kill, stops: stop, isJSON: json, isQuiet: quiet),
+        workers: workers, name: name, isJoining: join, kills: kill, stops: stop, isJSON: json, isQuiet: quiet,
+        tracePath: trace),
       newPlan: newPlan)
     let status = session.run()
     if status != 0 { throw ExitCode(status) }

@@ -91,7 +91,9 @@ extension WorkerOrders {
 
   private func work(on board: Board) throws(CommandFailure) -> String? {
     guard let plan = try? board.plan(name: name) else { throw CommandFailure("\(Board.Corrupt())") }
-    let worker = Worker(plan: plan, number: number, kills: kills, stops: stops, board: board)
+    let trace = WorkerTrace(run: name, worker: number)
+    defer { trace?.close() }
+    let worker = Worker(plan: plan, number: number, kills: kills, stops: stops, board: board, trace: trace)
     do {
       switch plan.kind {
       case .robust:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// How a worker came out of the wait at the barrier.
-package enum Outcome: Int64, Sendable, Codable {
+package enum Outcome: Int64, CaseIterable, Sendable, Codable {
   /// All met; the worker was released.
   case met = 1
   /// Told that a member died.

@@ -17,6 +17,8 @@ struct Session: Sendable {
     var stops: [WorkerAtRound]
     var isJSON: Bool
     var isQuiet: Bool
+    /// The file that the run is to be written to as a trace.
+    var tracePath: String?
   }
 
   let request: Request
@@ -61,7 +63,16 @@ struct Session: Sendable {
   private func begin() throws(CommandFailure) -> End {
     let signals = try SignalWatch()
     try removeLeftovers(newPlan.name)
-    return try supervise(newPlan, BoardRegion(creating: newPlan), signals)
+    let region = try BoardRegion(creating: newPlan)
+    let trace: RunTrace?
+    do throws(CommandFailure) {
+      trace = try request.tracePath.map { path throws(CommandFailure) in try RunTrace(writing: path, of: newPlan) }
+    } catch {
+      region.close()
+      removeNames(newPlan.name)
+      throw error
+    }
+    return try supervise(newPlan, region, signals, trace)
   }
 
   private func takePart() throws(CommandFailure) -> End {
@@ -84,13 +95,18 @@ struct Session: Sendable {
     return try supervise(plan, region, signals)
   }
 
-  private func supervise(_ plan: Plan, _ region: BoardRegion, _ signals: SignalWatch) throws(CommandFailure) -> End {
+  private func supervise(
+    _ plan: Plan, _ region: BoardRegion, _ signals: SignalWatch, _ trace: RunTrace? = nil
+  ) throws(CommandFailure) -> End {
     defer {
       region.close()
+      trace?.close()
       // Whoever takes part and ends last removes the names: for the others they are in use.
       removeNames(plan.name)
     }
-    return try region.withBoard { board throws(CommandFailure) in try supervise(plan, board, signals) }
+    let end = try region.withBoard { board throws(CommandFailure) in try supervise(plan, board, signals) }
+    try trace?.write()
+    return end
   }
 
   private func supervise(_ plan: Plan, _ board: Board, _ signals: SignalWatch) throws(CommandFailure) -> End {
@@ -174,9 +190,13 @@ struct Session: Sendable {
       view.write([(try? json(report)) ?? "{}"])
       return verdict
     }
-    if !request.isQuiet { view.write(summary.lines(terminal)) }
+    if !request.isQuiet { view.write(summary.lines(terminal) + traceLines) }
     if verdict.status == 0 { view.write([Ink.boldGreen.paint(verdict.line, on: terminal)]) }
     return verdict
+  }
+
+  private var traceLines: [String] {
+    request.tracePath.map { ["trace in \(printable($0)): open it at ui.perfetto.dev"] } ?? []
   }
 
   private func complain(_ line: String) {

@@ -54,7 +54,7 @@ private func inUse(_ name: String) -> CommandFailure {
 
 /// Removes what an earlier run left under the name, and nobody holds.
 func removeLeftovers(_ name: String) throws(CommandFailure) {
-  for name in [boardName(name), name] {
+  for name in [boardName(name), traceName(name), name] {
     do {
       try Region.remove(RegionName(name))
     } catch {
@@ -66,5 +66,5 @@ func removeLeftovers(_ name: String) throws(CommandFailure) {
 
 /// Removes the names at the end. Where others still hold them, the last of those does it.
 func removeNames(_ name: String) {
-  for name in [name, boardName(name)] { try? Region.remove(RegionName(name)) }
+  for name in [name, traceName(name), boardName(name)] { try? Region.remove(RegionName(name)) }
 }

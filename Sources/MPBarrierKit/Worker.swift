@@ -21,6 +21,7 @@ struct Worker {
   var kills: Set<Int>
   var stops: Set<Int>
   var board: Board
+  var trace: WorkerTrace?
 
   /// Returns what went wrong, or nil.
   func run(at meetingPoint: inout some MeetingPoint) -> String? {
@@ -29,11 +30,15 @@ struct Worker {
       let round = meetingPoint.phase
       guard round <= plan.rounds else { return nil }
       board.started(worker: number, round: round, at: monotonicNow())
+      if round > 0 { trace?.beginsWork(round) }
       work(round)
       let arrival = monotonicNow()
+      if round > 0 { trace?.endsWork(round) }
+      trace?.beginsWaiting(round)
       board.arrived(worker: number, round: round, at: arrival)
       let patience = round == 0 ? plan.rollCallDeadline : plan.deadline
       let meeting = meetingPoint.meet(within: .nanoseconds(patience))
+      trace?.endsWaiting(round, meeting.outcome)
       note(meeting, begunIn: round, arrival: arrival)
       guard meeting.outcome == .met else { return meeting.failure }
     }
@@ -63,6 +68,7 @@ struct Worker {
         kill(getpid(), SIGKILL)
       }
       board.stopped(worker: number, round: round, at: monotonicNow())
+      trace?.isStopped(round)
       raise(SIGSTOP)
       board.stopped(worker: number, round: round, at: 0)
     }

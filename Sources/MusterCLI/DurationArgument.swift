@@ -3,7 +3,7 @@ import ArgumentParser
 
 /// A length of time as it is typed: a number and a unit, `250ms`, `30s`, `1.5m`, or several of them, `1m30s`.
 ///
-/// Units are `ns`, `us` (or `µs`), `ms`, `s`, `m`, `h`. A number without a unit is refused, except 0: whoever means seconds
+/// Units are `ns`, `us` (or `µs`), `ms`, `s`, `m`, `h`, `d`. A number without a unit is refused, except 0: whoever means seconds
 /// and gets milliseconds learns it late.
 package struct DurationArgument: Hashable, Sendable, ExpressibleByArgument, CustomStringConvertible {
   package var duration: Duration
@@ -35,6 +35,7 @@ package struct DurationArgument: Hashable, Sendable, ExpressibleByArgument, Cust
   /// Longest first, so that `ms` is not read as `m`.
   private static let units: [(name: String, nanoseconds: Double)] = [
     ("ns", 1), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9),
+    ("d", 86400e9),
   ]
 
   static func parse(_ text: String) -> Duration? {

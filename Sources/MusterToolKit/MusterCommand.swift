@@ -6,16 +6,14 @@ import MusterCLI
 package struct MusterCommand: ParsableCommand {
   package static let configuration = CommandConfiguration(
     commandName: "muster",
-    abstract: "Look at and use what Muster's programs share: regions, barriers, checkpoints, Alive files.",
+    abstract: "Look at and use what Muster's programs share: regions, barriers, checkpoints, logs, Alive files.",
     discussion: """
       Exit status: 0 done, yes, released; 1 failed; 2 timed out; 3 no, or broken; 64 wrong command line. Where a command \
       has others, its own help says so.
       """,
     subcommands: [
       ListCommand.self, ShowCommand.self, RemoveCommand.self, CleanCommand.self, AliveCommand.self, BarrierCommand.self,
-      CheckpointCommand.self,
-      RingCommand.self,
-      QueueCommand.self,
+      CheckpointCommand.self, RingCommand.self, QueueCommand.self, LogCommand.self, TraceCommand.self,
     ])
 
   package init() {}

@@ -11,6 +11,8 @@ enum ObjectDetails: Equatable, Sendable {
   case ring(RingDetails)
   case pool(PoolDetails)
   case queue(QueueDetails)
+  case trace(TraceDetails)
+  case log(LogDetails)
   /// Of a kind that has no more to tell, or that can't be read; `note` says why.
   case other(note: String?)
 }
@@ -92,6 +94,8 @@ extension ObjectDetails {
     case .ring(let ring): return ring.lines()
     case .pool(let pool): return pool.lines()
     case .queue(let queue): return queue.lines()
+    case .trace(let trace): return trace.lines()
+    case .log(let log): return log.lines()
     case .other(let note):
       return note.map { [$0] } ?? []
     }
@@ -145,6 +149,8 @@ struct ShowReport: Encodable, Sendable {
   var ring: RingDetails?
   var pool: PoolDetails?
   var queue: QueueDetails?
+  var trace: TraceDetails?
+  var log: LogDetails?
   var note: String?
 
   init(_ entry: RegionEntry, _ details: ObjectDetails, now: Int64) {
@@ -158,6 +164,8 @@ struct ShowReport: Encodable, Sendable {
     case .ring(let ring): self.ring = ring
     case .pool(let pool): self.pool = pool
     case .queue(let queue): self.queue = queue
+    case .trace(let trace): self.trace = trace
+    case .log(let log): self.log = log
     case .other(let note): self.note = note
     }
   }

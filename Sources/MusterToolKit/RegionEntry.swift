@@ -39,6 +39,8 @@ struct RegionEntry: Equatable, Sendable {
     "RING": "ring",
     "POOL": "pool",
     "QUEU": "queue",
+    "TRAC": "trace",
+    "LOGS": "log",
   ]
 
   /// In the order of their names, as `ls` shows them.

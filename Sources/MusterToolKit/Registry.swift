@@ -68,6 +68,10 @@ enum Registry {
         return .pool(PoolDetails(state, owners))
       case "QUEU":
         return .queue(QueueDetails(try JobQueue.look(RegionName(entry.name)).state))
+      case "TRAC":
+        return .trace(try TraceDetails(try Trace.look(RegionName(entry.name))))
+      case "LOGS":
+        return .log(LogDetails(try Log.look(RegionName(entry.name)), now: wallClock()))
       default:
         return .other(note: nil)
       }

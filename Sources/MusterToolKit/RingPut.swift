@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Muster
 import MusterCLI
-import SystemPackage
 
 /// What `muster ring put` does.
 struct RingPut {
@@ -64,31 +63,5 @@ struct RingPut {
   }
 
   /// Each line of standard input as it comes; the last one needs no end.
-  func writeLines() throws {
-    var line: [UInt8] = []
-    try withUnsafeTemporaryAllocation(byteCount: 1 << 16, alignment: 8) { buffer in
-      while true {
-        let count = try read(into: buffer)
-        guard count > 0 else { break }
-        var rest = buffer[..<count]
-        while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
-          try write(line + rest[..<end])
-          line = []
-          rest = rest[(end + 1)...]
-        }
-        line += rest
-        // No line without an end fills the memory.
-        if line.count > writer.largestRecord { try write(line) }
-      }
-    }
-    if !line.isEmpty { try write(line) }
-  }
-
-  private func read(into buffer: UnsafeMutableRawBufferPointer) throws(CommandFailure) -> Int {
-    do {
-      return try FileDescriptor.standardInput.read(into: buffer)
-    } catch {
-      throw CommandFailure("standard input: \(error)")
-    }
-  }
+  func writeLines() throws { try LineReader(limit: writer.largestRecord).forEach { try write($0) } }
 }

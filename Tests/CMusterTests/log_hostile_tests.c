@@ -239,7 +239,7 @@ static void hostile_marks(void) {
       int status = muster_log_drain_open(log, &files, &drain, NULL);
       REQUIRE(status == 0 || status == EAGAIN);
       for (int k = 0; !status && k < 50; k++) status = muster_log_drain_step(drain, MUSTER_LOG_DRAIN_ALL, NULL);
-      REQUIRE(status == EAGAIN || status == EEXIST || status == EFBIG || status == EINVAL);
+      REQUIRE(status == EAGAIN);
       if (drain) REQUIRE(!muster_log_drain_close(drain));
     }
     write_some(log, 3);

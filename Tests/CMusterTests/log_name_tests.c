@@ -1,10 +1,13 @@
-// Logs by name and in files: who opens with which size, what stays when nobody holds it, and looking without writing.
+// Logs by name and in files: who opens with which size, what stays when nobody holds it, looking without writing, and
+// writing without a system call.
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log_support.h"
@@ -122,6 +125,39 @@ static void from_read_only_memory(void) {
   log_test_end(&scene);
 }
 
+// ---- No system call
+
+static void read_the_clock(void *context) {
+  struct timespec now;
+  (void)context;
+  die_at_any_call();
+  clock_gettime(CLOCK_REALTIME, &now);
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  syscall(SYS_exit_group, 0);
+}
+
+static void write_and_read_only(void *context) {
+  muster_log *log = log_test_join(context);
+  muster_log_reader *reader = log_test_reader(log, MUSTER_LOG_OLDEST);
+  muster_log_pair pairs[] = {muster_log_int("n", 0), muster_log_string("text", "some text")};
+  muster_log_fields fields = {.pairs = pairs, .pair_count = 2};
+  muster_log_record record;
+  uint64_t seen = 0;
+  int wrong = muster_log_write(log, MUSTER_LOG_INFO, "first", &fields);
+  die_at_any_call();
+  // Many times round the ring, and overtaking the reader.
+  for (int k = 0; k < 5000; k++) wrong |= muster_log_write(log, MUSTER_LOG_INFO, "on", &fields);
+  while (!muster_log_next(reader, &record)) seen += record.kind == MUSTER_LOG_LOST ? record.lost : 1;
+  syscall(SYS_exit_group, wrong || seen != 5001);
+}
+
+static void without_system_calls(void) {
+  if (signal_of(read_the_clock, NULL)) test_skip("the clock takes a system call here");
+  log_scene scene = log_test_scene(1, 8192);
+  CHECK_EQUAL(signal_of(write_and_read_only, &scene), 0);
+  log_test_end(&scene);
+}
+
 // Openers that race with one that removes: each gets a log, whole.
 static void open_and_use(void *context) {
   const char *name = context;
@@ -143,4 +179,5 @@ static void openers_race(void) {
 }
 
 TEST_SUITE(log_name, {"sizes", sizes, 0}, {"by_name", by_name, 0}, {"in_a_file", in_a_file, 0},
-           {"from_read_only_memory", from_read_only_memory, 0}, {"openers_race", openers_race, 0});
+           {"from_read_only_memory", from_read_only_memory, 0}, {"without_system_calls", without_system_calls, 0},
+           {"openers_race", openers_race, 0});

@@ -54,6 +54,10 @@
   X(pool_wait) \
   X(pool_white) \
   X(posix_barrier) \
+  X(queue_death) \
+  X(queue_hostile) \
+  X(queue_storm) \
+  X(queue) \
   X(region_fault) \
   X(region_file) \
   X(region_hostile) \

@@ -143,6 +143,25 @@ static void lives_that_wrap(void) {
   pool_test_end(&at.pool);
 }
 
+// Renewed, the members' lives begin anew, and so does what is known to be settled.
+static void deaths_after_a_renewal(void) {
+  scene at = make_scene(2);
+  for (int turn = 0; turn < 4; turn++) {
+    kill_process(holder(&at));
+    muster_pool *look = pool_test_attach(&at.pool);
+    CHECK_STATUS(muster_pool_reclaim(look, NULL), 0);
+    CHECK_STATUS(muster_pool_close(look), 0);
+  }
+  CHECK_STATUS(muster_pool_renew(at.pool.memory, at.pool.size), 0);
+  kill_process(holder(&at));
+  muster_pool *pool = pool_test_join(&at.pool);
+  CHECK(muster_pool_member(pool) != at.gate[1]);
+  muster_pool_block blocks[BLOCKS];
+  CHECK_EQUAL(pool_test_drain(pool, blocks, BLOCKS), BLOCKS);
+  CHECK_STATUS(muster_pool_close(pool), 0);
+  pool_test_end(&at.pool);
+}
+
 static void gives_to_the_dead(void) {
   scene at = make_scene(MEMBERS);
   muster_pool *pool = pool_test_join(&at.pool);
@@ -306,5 +325,6 @@ static void threads_at_once(void) {
 
 TEST_SUITE(pool_death, {"owner_killed", owner_killed, 0}, {"offers_of_the_dead", offers_of_the_dead, 0},
            {"place_of_the_dead", place_of_the_dead, 0}, {"lives_that_wrap", lives_that_wrap, 0},
+           {"deaths_after_a_renewal", deaths_after_a_renewal, 0},
            {"gives_to_the_dead", gives_to_the_dead, 0}, {"forked_child", forked_child, 0},
            {"threads_that_end", threads_that_end, 0}, {"threads_at_once", threads_at_once, 60});

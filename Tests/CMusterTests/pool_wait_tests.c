@@ -17,13 +17,15 @@ typedef struct scene {
   pool_scene pool;
   uint32_t *gate;    // who is ready
   uint32_t *served;  // how many waiters got a block
+  uint32_t *joined;  // of those that wait in turn, and
+  uint32_t *turn;    // how many of them may
   uint32_t blocks;
 } scene;
 
 static scene make_scene(uint32_t blocks) {
   muster_recheck = MUSTER_DEADLINE_NEVER / 4;
   uint32_t *words = shared_memory(4096);
-  return (scene){.pool = pool_test_scene(SIZE, blocks, MEMBERS), .gate = words, .served = words + 32, .blocks = blocks};
+  return (scene){.pool = pool_test_scene(SIZE, blocks, MEMBERS), .gate = words, .served = words + 32, .joined = words + 64, .turn = words + 96, .blocks = blocks};
 }
 
 static void take_all(muster_pool *pool, uint32_t blocks) {
@@ -114,18 +116,50 @@ static void woken_by_a_death(void) {
   pool_test_end(&at.pool);
 }
 
-// The ones who were to watch for all are served, and live on elsewhere: then others watch.
+// Has joined before any of them waits, so that no join begins a new watch.
+static void wait_in_turn(void *context) {
+  const scene *at = context;
+  muster_pool *pool = pool_test_join(&at->pool);
+  uint32_t number = __atomic_fetch_add(at->joined, 1, __ATOMIC_ACQ_REL);
+  muster_wake_all(at->joined);
+  (void)gate_pass(at->turn, number + 1);
+  muster_pool_block block;
+  CHECK_STATUS(muster_pool_alloc_wait(pool, MUSTER_DEADLINE_NEVER, &block), 0);
+  __atomic_add_fetch(at->served, 1, __ATOMIC_ACQ_REL);
+  muster_wake_all(at->served);
+  for (;;) pause();
+}
+
+// Lets the next of them wait, and sees it asleep in the pool.
+static void next_turn(const scene *at, const muster_pool *pool, pid_t waiter, uint32_t turn) {
+  muster_pool_state before, now;
+  REQUIRE(!muster_pool_look(pool, &before));
+  gate_open(at->turn, turn);
+  muster_deadline end = soon();
+  do {
+    REQUIRE(!muster_deadline_passed(end));
+    REQUIRE(!muster_pool_look(pool, &now));
+  } while (now.waits == before.waits);
+  CHECK(test_asleep(waiter));
+}
+
+// The two that came first were to watch for all; they are served, and live on elsewhere. Then others watch.
 static void served_watchers(void) {
   scene at = make_scene(WAITERS);
   muster_pool *pool = pool_test_join(&at.pool);
   muster_pool_block first = pool_test_alloc(pool), second = pool_test_alloc(pool);
   at.blocks = WAITERS - 2;
   pid_t owner = holder(&at), waiters[WAITERS];
-  start_waiters(&at, waiters, WAITERS);
+  for (uint32_t k = 0; k < WAITERS; k++) {
+    waiters[k] = test_fork(wait_in_turn, &at);
+    (void)gate_pass(at.joined, k + 1);
+  }
+  for (uint32_t k = 0; k < 2; k++) next_turn(&at, pool, waiters[k], k + 1);
   CHECK_STATUS(muster_pool_free(pool, first), 0);
   (void)gate_pass(at.served, 1);
   CHECK_STATUS(muster_pool_free(pool, second), 0);
   (void)gate_pass(at.served, 2);
+  for (uint32_t k = 2; k < WAITERS; k++) next_turn(&at, pool, waiters[k], k + 1);
   kill_process(owner);
   (void)gate_pass(at.served, WAITERS);
   end_waiters(waiters, WAITERS);

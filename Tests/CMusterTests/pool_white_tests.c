@@ -247,6 +247,32 @@ static void members_begin_apart(void) {
   pool_test_end(&scene);
 }
 
+// What a giver that is stopped has left to an earlier life is not the newcomer's, and goes back like all that is of the dead.
+static void left_to_an_earlier_life(void) {
+  pool_scene scene = pool_test_scene(SIZE, BLOCKS, MEMBERS);
+  muster_pool *pool = pool_test_join(&scene);
+  uint32_t place = muster_pool_member(pool), cursor = 0, count;
+  muster_pool_block block = pool_test_alloc(pool), found;
+  uint64_t word = muster_pool_word(pool, muster_pool_index(block));
+  pool->words[muster_pool_index(block)] = pool_word_of(pool_generation(word), pool_owner_bits(place, muster_pool_life_in(pool, place) - 1), POOL_OWNED);
+  void *at;
+  muster_pool_owner owner;
+  muster_pool_state state;
+  muster_pool_block_state block_state;
+  CHECK_STATUS(muster_pool_next(pool, place, &cursor, &found), ENOENT);
+  CHECK_STATUS(muster_pool_get(pool, block, &at), EBUSY);
+  CHECK_STATUS(muster_pool_look_owner(pool, place, &owner), 0);
+  CHECK_EQUAL(owner.blocks, 0);
+  CHECK_STATUS(muster_pool_look(pool, &state), 0);
+  CHECK_EQUAL(state.ended, 1);
+  CHECK_STATUS(muster_pool_look_block(pool, block, &block_state), 0);
+  CHECK_EQUAL(block_state.alive, 0);
+  CHECK_STATUS(muster_pool_reclaim(pool, &count), 0);
+  CHECK_EQUAL(count, 1);
+  CHECK_STATUS(muster_pool_close(pool), 0);
+  pool_test_end(&scene);
+}
+
 // Generations come round after 2^32 lives, and the block goes on.
 static void generations_that_wrap(void) {
   pool_scene scene = pool_test_scene(SIZE, 1, 1);
@@ -266,4 +292,5 @@ static void generations_that_wrap(void) {
 TEST_SUITE(pool_white, {"tags_of_a_module", tags_of_a_module, 0}, {"tagged_blocks_are_refused", tagged_blocks_are_refused, 0},
            {"renewed_with_jobs", renewed_with_jobs, 0}, {"hints_follow", hints_follow, 0},
            {"finding_out_is_no_answer", finding_out_is_no_answer, 0}, {"stale_stack", stale_stack, 0},
-           {"members_begin_apart", members_begin_apart, 0}, {"generations_that_wrap", generations_that_wrap, 0});
+           {"members_begin_apart", members_begin_apart, 0},
+           {"left_to_an_earlier_life", left_to_an_earlier_life, 0}, {"generations_that_wrap", generations_that_wrap, 0});

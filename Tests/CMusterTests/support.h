@@ -45,6 +45,9 @@ void refuse_call(long number, int error);
 void refuse_tmpfile(int error);
 void die_at_call(long number);
 
+// The same at every call but exit_group(2).
+void die_at_any_call(void);
+
 // A mount namespace of this process's own, with a tmpfs of these options at `folder`. Skips the test where that is not
 // permitted.
 void mount_private(const char *folder, unsigned long flags, const char *options);

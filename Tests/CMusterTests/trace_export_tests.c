@@ -76,6 +76,25 @@ static void spans_that_are_cut(void) {
   }
 }
 
+// Two recorders of one thread, whose spans overlap: a track each.
+static void recorders_of_one_thread(void) {
+  trace_scene scene = trace_test_scene(2, 16, 1);
+  muster_trace *trace = trace_test_attach(&scene);
+  muster_trace_recorder *both[2] = {trace_test_join(trace, "one"), trace_test_join(trace, "two")};
+  for (int k = 0; k < 2; k++) CHECK_STATUS(muster_trace_begin(both[k], 0, 1), 0);
+  CHECK_STATUS(muster_trace_begin(both[0], 0, 2), 0);
+  CHECK_STATUS(muster_trace_end(both[1], 0, 1), 0);
+  char *text = trace_test_export(trace), tid[64];
+  trace_counts counts = trace_test_check_format(text);
+  CHECK(counts.of['B'] == 3 && counts.of['E'] == 1 && counts.of['X'] == 0 && counts.left_open == 2);
+  snprintf(tid, sizeof tid, "\"tid\":%d,", (int)gettid());
+  CHECK_EQUAL(count_of(text, tid), 4);
+  free(text);
+  for (int k = 0; k < 2; k++) trace_test_leave(both[k]);
+  trace_test_close(trace);
+  trace_test_end(&scene);
+}
+
 static muster_trace *dying;
 static int dying_to;
 
@@ -191,5 +210,6 @@ static void the_checker_checks(void) {
 }
 
 TEST_SUITE(trace_export, {"every_kind", every_kind, 0}, {"spans_that_are_cut", spans_that_are_cut, 0},
+           {"recorders_of_one_thread", recorders_of_one_thread, 0},
            {"from_a_handler", from_a_handler, 0}, {"what_cannot_be_written", what_cannot_be_written, 0},
            {"the_checker_checks", the_checker_checks, 0});

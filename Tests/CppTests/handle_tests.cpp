@@ -18,6 +18,7 @@ static_assert(moves_only<muster::CheckpointDraft> && moves_only<muster::Ring>);
 static_assert(moves_only<muster::Pool> && moves_only<muster::PoolBlock>);
 static_assert(moves_only<muster::Trace> && moves_only<muster::TraceRecorder>);
 static_assert(moves_only<muster::Log> && moves_only<muster::LogReader> && moves_only<muster::LogDrain>);
+static_assert(moves_only<muster::JobQueue> && moves_only<muster::Job>);
 static_assert(moves_only<muster::RingWriter> && moves_only<muster::RingReader>);
 // What the standard library's guards rely on.
 static_assert(noexcept(std::declval<muster::Mutex &>().unlock()));
@@ -73,6 +74,7 @@ TEST(handle, options_reach_the_region) {
   reaches_the_region<muster::Pool>(muster::PoolOptions{64, 2, 2}, &muster::PoolOptions::permissions);
   reaches_the_region<muster::Trace>(muster::TraceOptions{4, 16, 8}, &muster::TraceOptions::permissions);
   reaches_the_region<muster::Log>(muster::LogOptions{2, 4096}, &muster::LogOptions::permissions);
+  reaches_the_region<muster::JobQueue>(muster::JobQueueOptions{64, 2, 1, 2}, &muster::JobQueueOptions::permissions);
   reaches_the_region<muster::Ring>(muster::RingOptions{4096}, &muster::RingOptions::permissions);
 }
 

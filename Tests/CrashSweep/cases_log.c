@@ -229,9 +229,9 @@ static void check_files(uint64_t records) {
   SWEEP_EQUAL(next, records);
   snprintf(path, sizeof path, "%s/app.log", folder());
   unlink(path);
-  // A link that was made aside and not yet given its name: the only thing that a death may leave, and the next of that
-  // process's number takes it away.
-  snprintf(path, sizeof path, "%s/.app.log.%d", folder(), (int)sweep->operator_pid);
+  // A link that was made aside and not yet given its name is the only thing that a death may leave until the next file is
+  // begun.
+  snprintf(path, sizeof path, "%s/.app.log.new", folder());
   unlink(path);
   SWEEP_CHECK(rmdir(folder()) == 0);
 }

@@ -28,6 +28,8 @@
   X(pool) \
   X(pool_owner) \
   X(posix) \
+  X(queue) \
+  X(queue_death) \
   X(region) \
   X(ring) \
   X(ring_read) \

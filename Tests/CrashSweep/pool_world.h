@@ -15,13 +15,13 @@
 enum { BLOCKS = 9, SIZE = 48, MEMBERS = 8, KEPT = 2, SLEEPERS = 2, ROOM = SWEEP_ARENA / 2, ANY = -1 };
 
 // What a case is about, beside its functions.
-enum { OFFERED = 1, WARM = 2, FULL = 4, DEAD = 8 };
+enum { OFFERED = 1, WARM = 2, QUIETLY = 4, DEAD = 8 };
 
 // Beside the pool, what the processes of a case tell each other.
 typedef struct notes {
   uint32_t ready, member, partner;
   muster_pool_block block, found;
-  int32_t slept[SLEEPERS];
+  int32_t slept[SLEEPERS], sleeper[SLEEPERS];
 } notes;
 
 static inline notes *note(void) { return (notes *)(void *)(sweep->arena + ROOM); }
@@ -112,7 +112,7 @@ static inline void lay(void) {
   }
 }
 
-// Or all of them; *last is the last.
+// Or all of them, and has found that there are no more.
 static inline void lay_full(void) {
   lay();
   while (!muster_pool_alloc(ours, &rest[resting])) resting++;

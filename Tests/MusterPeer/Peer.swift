@@ -26,6 +26,9 @@ struct Peer {
     case "hold-pool": try await holdPool(RegionName(arguments[1]), blocks: Int(arguments[2]) ?? 0)
     case "answer-pool": try await answerPool(arguments[1], messages: Int(arguments[2]) ?? 0)
     case "hold-jobs": try await holdJobs(try JobQueue.attach(RegionName(arguments[1])), Int(arguments[2]) ?? 0)
+    case "die-recording": try dieRecording(RegionName(arguments[1]), label: arguments[2])
+    case "keep-logging": try keepLogging(RegionName(arguments[1]))
+    case "drain-log": try await drainLog(RegionName(arguments[1]), to: FilePath(arguments[2]))
     default: exit(2)
     }
   }
@@ -67,6 +70,16 @@ struct Peer {
 
   private static func die(after barrier: Barrier) throws {
     for _ in 0..<2 { try barrier.waitBlocking(for: .seconds(60)) }
+    kill(getpid(), SIGKILL)
+  }
+
+  /// Is killed within a span, the hundredth that it records.
+  static func dieRecording(_ name: RegionName, label: String) throws {
+    let trace = try Trace(name, shape: .init(recorders: 4, events: 64, names: 8))
+    let recorder = try trace.join(label: label)
+    let job = try trace.name("job")
+    for id in 1...99 as ClosedRange<UInt64> { recorder.span(job, id: id) {} }
+    recorder.begin(job, id: 100)
     kill(getpid(), SIGKILL)
   }
 
@@ -138,5 +151,16 @@ struct Peer {
       try block.give(to: asker)
       try await answers.write(name.bytes)
     }
+  }
+
+  /// Logs as fast as it can, each record with its number, until it is killed.
+  static func keepLogging(_ name: RegionName) throws {
+    let log = try Log(name, mode: .attach)
+    for number in 0... { try log.write(.info, "\(number)", file: "", function: "") }
+  }
+
+  /// Drains into files until it is killed.
+  static func drainLog(_ name: RegionName, to folder: FilePath) async throws {
+    try await LogDrain(name, to: .files(in: folder, name: "app", rotateBytes: 1 << 14)).run()
   }
 }

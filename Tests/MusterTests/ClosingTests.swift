@@ -293,6 +293,25 @@ struct ClosingTests {
     }
   }
 
+  @Test("A log that is closed has left at once; one that is closed while it gathers a record writes it first")
+  func log() async throws {
+    try await withName { name in
+      let log = try Log(RegionName(name), places: 1, bytes: 1 << 12)
+      try log.write(.info, "before")
+      func last() -> String {
+        log.close()
+        return "value"
+      }
+      try log.write(.info, "last", ["key": .init(last())])
+      #expect(caught { () throws(LogError) in try log.write(.info, "after") }?.code == .closed)
+      // The only place is free.
+      let successor = try Log(RegionName(name))
+      #expect(successor.place == 0)
+      #expect(try all(name).map(\.message) == ["before", "last"])
+      #expect(caught { () throws(LogError) in try log.state() }?.code == .closed)
+    }
+  }
+
   @Test("An action may close its own barrier")
   func closingFromTheAction() async throws {
     try await withName { name in
@@ -322,6 +341,7 @@ struct ClosingTests {
       #expect(BarrierError("open", "x", status: status).code == .system)
       #expect(GroupError("open", "x", status: status).code == .system)
       if status != EAGAIN { #expect(RingError("open", "x", status: status).code == .system) }
+      #expect(LogError("open", "x", status: status).code == .system)
       #expect(LockError("open", "x", status: status).code == .system)
       #expect(PoolError("open", "x", status: status).code == .system)
       if status != EBUSY { #expect(JobQueueError("open", "x", status: status).code == .system) }

@@ -1,5 +1,6 @@
 // The examples do what they say.
 // SPDX-License-Identifier: Apache-2.0
+import Foundation
 import Muster
 import SystemPackage
 import Testing
@@ -56,10 +57,23 @@ struct ExampleTests {
     }
   }
 
+  @Test("journal: what one logged that is killed is there, before what the next logs")
+  func journal() async throws {
+    try await withName { name in
+      #expect(try await run(builtProgram("example-journal"), [name, "work", "die"]).status == -SIGKILL)
+      #expect(try await run(builtProgram("example-journal"), [name, "work"]).status == 0)
+      let lines = try await run(builtProgram("example-journal"), [name, "follow"]).output.split(separator: "\n")
+      let words = lines.map { $0.split(separator: " ").dropFirst().joined(separator: " ") }
+      let steps = ["info step 1", "info step 2", "info step 1", "info step 2", "info step 3", "notice done"]
+      #expect(words == steps, "\(lines)")
+    }
+  }
+
   @Test("events: one tells, another follows, across the death of the writer")
   func events() async throws {
     try await withName { name in
-      async let following = run(builtProgram("example-events"), [name])
+      let output = FileManager.default.temporaryDirectory.appending(path: name)
+      async let following = run(builtProgram("example-events"), [name], output: output)
       let ring = RegionName(name)
       try await eventually { (try? Ring.look(ring).readers.count) == 1 }
       async let killed = run(builtProgram("example-events"), [name, "write", "1000000000"])
@@ -71,6 +85,8 @@ struct ExampleTests {
       }
       kill(pid, SIGKILL)
       #expect(try await killed.status == -SIGKILL)
+      // Who comes to the end when there is a successor already is not told of the death.
+      try await eventually { try String(contentsOf: output, encoding: .utf8).contains("process \(pid), died") }
       let successor = try await run(builtProgram("example-events"), [name, "write", "3"])
       #expect(successor.output.hasPrefix("going on for process \(pid) after "))
       let lines = try await following.output.split(separator: "\n")

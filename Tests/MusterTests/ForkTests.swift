@@ -1,5 +1,6 @@
 // What a forked child can do with what it inherited, and with what it opens itself: never hang.
 // SPDX-License-Identifier: Apache-2.0
+import SystemPackage
 import Testing
 
 @testable import Muster
@@ -12,7 +13,7 @@ import Testing
 
 /// Runs a closure in a forked child of this process, which Swift does not let one do by name. The exit status: the line of
 /// the first of its checks that failed, or 0; of one that hung or crashed, the signal below 0.
-private func inChild(_ body: ((_ held: Bool, _ line: Int32) -> Void) -> Void) -> Int32 {
+func inChild(_ body: ((_ held: Bool, _ line: Int32) -> Void) -> Void) -> Int32 {
   typealias Fork = @convention(c) () -> pid_t
   let fork = unsafeBitCast(dlsym(nil, "fork"), to: Fork.self)
   let child = fork()
@@ -214,6 +215,46 @@ struct ForkTests {
         try? Region.remove(region, force: true)
         // The child's job has failed there.
         if failed != 0 || seen != [7] || entries.map(\.attempts) != [1] {
+          exit(failed > 0 ? failed : failed < 0 ? 128 - failed : 2)
+        }
+      }
+    }
+  }
+
+  @Test("Inherited logs, readers and drains say so, and can be closed; the parent's go on; the child opens its own")
+  func log() async throws {
+    try await withName { name in
+      await #expect(processExitsWith: .success) { [name = name as String] in
+        let region = RegionName(name)
+        let log = try Log(region)
+        let reader = try LogReader(region, holdBack: .zero)
+        let null = try FileDescriptor.open("/dev/null", .writeOnly)
+        let drain = try LogDrain(region, to: .descriptor(null))
+        try log.write(.info, "parent")
+        _ = try await drain.drainAll()
+        _ = await Task { try? await reader.next(until: .now + .milliseconds(20)) }.value
+        let failed = inChild { note in
+          func check(_ held: Bool, line: Int32 = #line) { note(held, line) }
+          check(caught { () throws(LogError) in try log.write(.info, "x") }?.code == .inherited)
+          check(caught { () throws(LogError) in try log.setLevel(.info) }?.code == .inherited)
+          check(caught { () throws(LogError) in try log.state() }?.code == .inherited)
+          check(caught { () throws(LogError) in try reader.nextBlocking() }?.code == .inherited)
+          check(caught { () throws(LogError) in try reader.nextIfAvailable() }?.code == .inherited)
+          check(caught { () throws(LogError) in try drain.drainAllBlocking() }?.code == .inherited)
+          check(caught { () throws(LogError) in try LogDrain(region, to: .descriptor(null)) }?.code == .hasDrain)
+          log.close()
+          reader.close()
+          drain.close()
+          let own = try? Log(region)
+          check((try? own?.write(.info, "child")) != nil)
+          check((try? own?.state().writers.count) == 2)
+          own?.close()
+        }
+        try log.write(.info, "parent again")
+        let count = try await drain.drainAll()
+        let messages = try all(name).map(\.message)
+        try? Region.remove(region, force: true)
+        if failed != 0 || count != 2 || messages != ["parent", "child", "parent again"] {
           exit(failed > 0 ? failed : failed < 0 ? 128 - failed : 2)
         }
       }

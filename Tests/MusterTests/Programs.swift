@@ -23,8 +23,10 @@ struct Ended: Sendable {
 
 /// Runs a program to its end. The task waits, no thread does; when it is cancelled, by the test's time limit, the
 /// program is ended.
-func run(_ program: URL, _ arguments: [String] = []) async throws -> Ended {
-  let file = FileManager.default.temporaryDirectory.appending(path: "muster-test-\(UUID().uuidString)")
+///
+/// - Parameter output: where to put what it prints, for who wants to look at it meanwhile.
+func run(_ program: URL, _ arguments: [String] = [], output: URL? = nil) async throws -> Ended {
+  let file = output ?? FileManager.default.temporaryDirectory.appending(path: "muster-test-\(UUID().uuidString)")
   try Data().write(to: file)
   defer { try? FileManager.default.removeItem(at: file) }
   let handle = try FileHandle(forWritingTo: file)

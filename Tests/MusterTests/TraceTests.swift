@@ -104,12 +104,7 @@ struct TraceTests {
       let freeze = try #require(try trace.state().freeze)
       #expect(freeze.pid == getpid())
       recorder.close()
-      do {
-        _ = try trace.join(label: "later")
-        Issue.record("a record was given away")
-      } catch {
-        #expect(error.code == .frozen)
-      }
+      #expect { try trace.join(label: "later") } throws: { ($0 as? TraceError)?.code == .frozen }
       #expect(Array(try trace.events()).count == 1)
       #expect(try trace.thaw() && !other.thaw())
       #expect(try trace.join(label: "later").instant(mark))

@@ -42,7 +42,7 @@
 //      0 is one whose freer has not returned yet. If that one died, the next point finds it.
 //   3. Deaths are settled: for each place there is the last life in it whose blocks have all been taken back. Who finds nothing to
 //      allocate looks whether a place has ended a life since, goes over all words then, takes back what is of ended lives, sets the hints
-//      of all that is free, and only then notes the lives as settled. His death in between leaves it to the next. Who gives a block to
+//      of all that is free, and only then notes the lives as settled; and searches once more before he says that there is nothing. His death in between leaves it to the next. Who gives a block to
 //      a member looks afterwards whether that life goes on, and takes the block back else; should he die before, it is found when he
 //      is settled.
 //   4. No waiter sleeps through a free block. It reads `bell`, adds to `calls`, looks (2 and 3), then sleeps at `bell` as it was; the

@@ -3,6 +3,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import Muster
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
 let arguments = Array(CommandLine.arguments.dropFirst())
 let name = RegionName(arguments.first ?? "events")
 if arguments.dropFirst().first == "write" {
@@ -28,6 +34,8 @@ if arguments.dropFirst().first == "write" {
       guard error.code == .writerDied else { throw error }
       // "Can't read the ring “events”: its writer, process 4711, died. All that it committed has been read; ..."
       print(error)
+      // At once, also where what is printed is gathered.
+      fflush(nil)
       try await reader.waitForWriter()
     }
   }

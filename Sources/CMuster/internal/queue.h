@@ -17,7 +17,10 @@ struct muster_queue {
   uint32_t attempts;
   uint32_t shift;
   uint32_t rung;       // the calls that this handle has answered
-  uint32_t looks;      // takes, so that now and then one looks whether somebody died
+  uint32_t takes;      // so many were asked for
+  uint32_t waited_at;  // as many when it waited last
+  uint32_t ease;       // how long it stayed away then, in pauses of the processor
+  int is_close;        // the last that was taken was one of the last that were there
   // Lower bounds of the lanes' ends, as this handle knows them. Any thread may store any of them.
   uint64_t heads[QUEUE_LANES];
   uint64_t tails[QUEUE_LANES];
@@ -50,6 +53,18 @@ static inline uint64_t queue_nobodys(uint64_t word, uint32_t tag) {
 static inline uint32_t queue_level_of(const muster_queue *queue, const queue_job_head *head) {
   uint32_t level = __atomic_load_n(&head->level, __ATOMIC_RELAXED);
   return level < queue->levels ? level : queue->levels - 1;
+}
+
+// Lines of so many bytes are brought before they are needed: to be read, to be written. (gcc takes the second for the first where it may
+// not assume prefetchw, which processors of 64 bits have, or pass over.)
+enum { QUEUE_FETCH = 64 };
+static inline void queue_fetch(const void *line) { __builtin_prefetch(line, 0); }
+static inline void queue_fetch_to_write(const void *line) {
+#if defined(__x86_64__)
+  __asm__ volatile("prefetchw %0" : : "m"(*(const unsigned char *)line));
+#else
+  __builtin_prefetch(line, 1);
+#endif
 }
 
 // ---- queue_lane.c

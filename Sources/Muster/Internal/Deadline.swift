@@ -37,3 +37,13 @@ extension Deadline {
   /// This deadline, or the one that far from now if that comes first.
   func atMost(nanoseconds: Int64) -> Deadline { Swift.min(self, muster_deadline_after(nanoseconds)) }
 }
+
+extension Duration {
+  /// Nanoseconds as the C core has them, cut at what 64 bits hold.
+  var coreNanoseconds: Int64 {
+    let (seconds, attoseconds) = components
+    let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+    let (nanoseconds, carry) = whole.addingReportingOverflow(attoseconds / 1_000_000_000)
+    return overflow || carry ? (seconds < 0 ? .min : .max) : nanoseconds
+  }
+}
