@@ -8,6 +8,19 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "signal_mask.h"
+
+static sigset_t first_mask;
+static int has_first_mask;
+
+void muster_cli_first_mask(sigset_t *mask) {
+  if (has_first_mask) {
+    *mask = first_mask;
+  } else {
+    pthread_sigmask(SIG_SETMASK, NULL, mask);
+  }
+}
+
 static int signal_pipe[2] = {-1, -1};
 
 int muster_cli_die_with_parent(pid_t parent) {
@@ -27,6 +40,7 @@ static void pass_on(int number, siginfo_t *info, void *context) {
 
 int muster_cli_watch_signals(int *descriptor) {
   static const int watched[] = {SIGINT, SIGTERM, SIGHUP};
+  has_first_mask = pthread_sigmask(SIG_SETMASK, NULL, &first_mask) == 0;
   if (pipe2(signal_pipe, O_CLOEXEC) != 0) return errno;
   if (fcntl(signal_pipe[1], F_SETFL, O_NONBLOCK) != 0) return errno;
   for (size_t k = 0; k < sizeof watched / sizeof watched[0]; k++) {

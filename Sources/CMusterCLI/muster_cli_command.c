@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "muster_cli.h"
+#include "signal_mask.h"
 
 typedef struct report {
   int32_t kind;
@@ -105,15 +106,16 @@ int muster_cli_start(const muster_cli_command *command, muster_cli_running *runn
     close(input);
     return failure;
   }
-  // No handler of this process runs in the guard.
-  sigset_t all, mask;
+  // No handler of this process runs in the guard. The command gets neither the mask of this thread, which a library may have made.
+  sigset_t all, mine, mask;
+  muster_cli_first_mask(&mask);
   sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &mask);
+  pthread_sigmask(SIG_SETMASK, &all, &mine);
   pid_t parent = getpid();
   pid_t group = fork();
   if (group == 0) guard(command, input, ends[1], parent, &mask);
   int failure = group < 0 ? errno : 0;
-  pthread_sigmask(SIG_SETMASK, &mask, NULL);
+  pthread_sigmask(SIG_SETMASK, &mine, NULL);
   close(input);
   close(ends[1]);
   if (failure) {

@@ -48,7 +48,8 @@ extension JobQueue {
     public let age: Duration
     /// Its first bytes, as many as were asked for.
     public let bytes: [UInt8]
-    fileprivate let position: UInt64
+    private let position: UInt64
+    private let putAt: Int64
 
     init(_ entry: muster_queue_entry, _ bytes: [UInt8], now: Int64) {
       id = JobID(rawValue: entry.id)
@@ -64,15 +65,17 @@ extension JobQueue {
       self.age = .nanoseconds(overflow ? 0 : max(0, age))
       self.bytes = bytes
       position = entry.position
+      putAt = entry.put_at
     }
 
-    /// What is in hands, what is queued in the order in which it will be taken, what is set aside.
+    /// What is in hands, what is queued in the order in which it will be taken, what is set aside; the oldest first where nothing else tells.
     fileprivate static func comesBefore(_ one: Entry, _ other: Entry) -> Bool {
       if one.rank != other.rank { return one.rank < other.rank }
       if one.level != other.level { return one.level < other.level }
       if one.hasReturned != other.hasReturned { return one.hasReturned }
       if one.position != other.position { return one.position < other.position }
-      return one.id.rawValue < other.id.rawValue
+      if one.putAt != other.putAt { return one.putAt < other.putAt }
+      return UInt32(truncatingIfNeeded: one.id.rawValue) < UInt32(truncatingIfNeeded: other.id.rawValue)
     }
 
     private var rank: Int {

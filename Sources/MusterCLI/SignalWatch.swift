@@ -52,6 +52,11 @@ package struct SignalWatch: Sendable {
   /// Ends this process by the signal, so that a shell sees what it would have seen without the tidying.
   package static func die(of number: Int32) -> Never {
     _ = signal(number, SIG_DFL)
+    // Threads of the cooperative pool, of which this may be one, block it.
+    var mask = sigset_t()
+    sigemptyset(&mask)
+    sigaddset(&mask, number)
+    pthread_sigmask(SIG_UNBLOCK, &mask, nil)
     raise(number)
     exit(128 + number)
   }

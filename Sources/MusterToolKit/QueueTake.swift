@@ -38,7 +38,7 @@ final class QueueTake: Sendable {
     let work = Task { await self.work() }
     let listening = Task {
       for await signal in signals.stream() {
-        self.present.end(by: signal.number)
+        guard self.present.end(by: signal.number) else { SignalWatch.die(of: signal.number) }
         // Who waits for a job ends so; who has one sees to it first.
         work.cancel()
       }
@@ -164,12 +164,15 @@ final class PresentJob: Sendable {
   /// It has ended, and its group's id may soon be another's.
   func end() { state.withLock { $0.group = nil } }
 
-  /// Asks what is at work to end; the second time it is not asked any more.
-  func end(by signal: Int32) {
+  /// Asks what is at work to end; the second time it is not asked any more. `false`: there is nothing more to be asked, and whatever else
+  /// holds this process up (nobody reads what it prints) is not to be waited for.
+  func end(by signal: Int32) -> Bool {
     state.withLock { state in
       let isSecond = state.signal != nil
       if !isSecond { state.signal = signal }
-      if let group = state.group { pass(isSecond ? SIGKILL : signal, to: group) }
+      guard let group = state.group else { return !isSecond }
+      pass(isSecond ? SIGKILL : signal, to: group)
+      return true
     }
   }
 

@@ -224,7 +224,7 @@ struct ClosingTests {
       try await eventually { queue.waitCount == 2 }
       queue.close()
       // At once, not when the waits have ended.
-      #expect(try other.state().living == 1 && other.state().taken == 1)
+      #expect(try other.state().living == 1 && other.state().queued == 1)
       #expect(await awaited.value?.code == .closed)
       #expect(await blocked.value?.code == .closed)
       #expect(throws: JobQueueError.self) { try job.withUnsafeBytes { _ in } }

@@ -78,7 +78,7 @@ struct JobQueueTests {
       #expect(try second.bytes() == Array("b".utf8))
       try second.putBack(.hopeless)
       #expect(isNone(try queue.takeIfAvailable()))
-      let aside = try queue.entries(.aside)
+      let aside = try queue.entries(.aside).sorted { $0.attempts > $1.attempts }
       #expect(aside.map(\.bytes) == [Array("a".utf8), Array("b".utf8)] && aside.map(\.attempts) == [2, 0])
       #expect(try queue.state().aside == 2)
       #expect(try queue.entries(.aside, bytes: 0).allSatisfy { $0.bytes.isEmpty && $0.size == 1 })
@@ -384,7 +384,7 @@ struct JobQueueTests {
         return try job.payload() == 2 ? .hopeless : .failed
       }
       #expect(done == 2 && seen == [0, 1, 1, 1, 2, 3])
-      #expect(try queue.entries(.aside).map(\.attempts) == [3, 0])
+      #expect(try queue.entries(.aside).map(\.attempts).sorted() == [0, 3])
       for entry in try queue.entries(.aside) { try queue.drop(entry.id) }
       try queue.reopen()
       try await queue.put(payload: 7)
