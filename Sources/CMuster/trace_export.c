@@ -11,8 +11,9 @@
 //   a gap                       (what was overwritten while this read) ends all that are open; a complete span whose begin it
 //                               swallowed begins behind it
 //
-// Viewers sort by time, and Perfetto takes the ends of a moment before its begins. So an end comes a nanosecond behind its begin at
-// least, where the clock did not go on between the two, and what follows comes no earlier. Perfetto also drops what has a negative time:
+// Viewers sort by time, and Perfetto takes of a moment the ends first, then the complete spans, then the begins. So an end, and a complete
+// span, comes a nanosecond behind the begin that it belongs to at least, where the clock did not go on between the two, and what follows
+// comes no earlier. Perfetto also drops what has a negative time:
 // where there is something of an earlier boot, all times are so many whole seconds later that there is none.
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
@@ -120,6 +121,9 @@ static void put_string(output *out, const char *string) {
 
 // ---- Events
 
+// Of how many open spans it is known when they began. Of deeper ones it is taken for when the last event was.
+enum { DEEP = 64 };
+
 typedef struct export_state {
   output *out;
   const muster_trace *trace;
@@ -127,8 +131,8 @@ typedef struct export_state {
   uint32_t thread;
   int64_t first;  // the time of the first event that is kept, or behind a gap
   int64_t last;   // of the last that was written
-  int64_t began;  // of the last begin
   uint32_t depth; // spans that are open
+  int64_t begins[DEEP];
   int any;
 } export_state;
 
@@ -226,11 +230,14 @@ static void put_remark(const export_state *state, int64_t time, const char *what
 
 static int64_t later(int64_t one, int64_t other) { return one > other ? one : other; }
 
-// When a span ends that was open at `time`.
-static int64_t end_time(const export_state *state, int64_t time) { return later(time, sum(state->began, 1)); }
+// Not before what is in the innermost open span, or ends it, can be.
+static int64_t within(const export_state *state, int64_t time) {
+  if (!state->depth) return time;
+  return later(time, sum(state->depth <= DEEP ? state->begins[state->depth - 1] : state->last, 1));
+}
 
 static void end_open(export_state *state) {
-  if (state->depth) state->last = end_time(state, state->last);
+  state->last = within(state, state->last);
   for (; state->depth; state->depth--) {
     open_here(state, 'E', state->last);
     close_event(state, 0, 1);
@@ -239,17 +246,21 @@ static void end_open(export_state *state) {
 
 // The time of an event, and of what follows, as it is written.
 static void settle_time(export_state *state, muster_trace_event *event) {
-  int64_t time = later(event->time, state->last);
-  if (event->kind == MUSTER_TRACE_END && state->depth) time = end_time(state, time);
-  if (event->kind == MUSTER_TRACE_SPAN) event->duration = sum(event->duration, difference(time, event->time));
+  int64_t began = difference(event->time, event->duration), time = later(event->time, state->last);
+  if (event->kind == MUSTER_TRACE_END) time = within(state, time);
+  if (event->kind == MUSTER_TRACE_SPAN) {
+    began = within(state, began);
+    time = later(time, began);
+    event->duration = difference(time, began);
+  }
   event->time = state->last = time;
 }
 
 static void put_event(export_state *state, const muster_trace_event *event) {
   switch (event->kind) {
     case MUSTER_TRACE_BEGIN:
+      if (state->depth < DEEP) state->begins[state->depth] = event->time;
       state->depth++;
-      state->began = event->time;
       put_plain(state, event, 'B');
       return;
     case MUSTER_TRACE_END:
@@ -306,7 +317,7 @@ static void put_recorder(output *out, const muster_trace *trace, const trace_sca
   trace_view view;
   if (muster_trace_view(trace, scale, index, &view)) return;
   export_state state = {.out = out, .trace = trace, .view = &view, .thread = track_of(&view)};
-  state.last = state.began = muster_trace_time(&view.origin, view.seen.who.ticks);
+  state.last = muster_trace_time(&view.origin, view.seen.who.ticks);
   put_metadata(&state, "process_name", view.seen.who.process);
   put_metadata(&state, "thread_name", view.seen.who.label);
   muster_trace_event event;

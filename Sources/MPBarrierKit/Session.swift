@@ -105,8 +105,15 @@ struct Session: Sendable {
       removeNames(plan.name)
     }
     let end = try region.withBoard { board throws(CommandFailure) in try supervise(plan, board, signals) }
-    try trace?.write()
+    if let trace { try write(trace) }
     return end
+  }
+
+  private func write(_ trace: RunTrace) throws(CommandFailure) {
+    try trace.write()
+    guard !request.isJSON, !request.isQuiet else { return }
+    var output = StandardOutput()
+    output.write(lines: ["trace in \(printable(trace.path)): open it at ui.perfetto.dev"])
   }
 
   private func supervise(_ plan: Plan, _ board: Board, _ signals: SignalWatch) throws(CommandFailure) -> End {
@@ -190,13 +197,9 @@ struct Session: Sendable {
       view.write([(try? json(report)) ?? "{}"])
       return verdict
     }
-    if !request.isQuiet { view.write(summary.lines(terminal) + traceLines) }
+    if !request.isQuiet { view.write(summary.lines(terminal)) }
     if verdict.status == 0 { view.write([Ink.boldGreen.paint(verdict.line, on: terminal)]) }
     return verdict
-  }
-
-  private var traceLines: [String] {
-    request.tracePath.map { ["trace in \(printable($0)): open it at ui.perfetto.dev"] } ?? []
   }
 
   private func complain(_ line: String) {

@@ -60,7 +60,7 @@ struct TraceExportCommand: ParsableCommand {
   func run() throws {
     _ = Shell()
     try trace.with(Trace.look) { trace in
-      guard let output else { return try export(trace, to: .standardOutput) }
+      guard let output else { return try export(trace, to: .standardOutput, "standard output") }
       let file: FileDescriptor
       do {
         file = try FileDescriptor.open(
@@ -69,16 +69,17 @@ struct TraceExportCommand: ParsableCommand {
       } catch {
         throw CommandFailure("\(printable(output)): \(error)")
       }
-      try file.closeAfter { try export(trace, to: file) }
+      try file.closeAfter { try export(trace, to: file, output) }
     }
   }
 
   /// Nobody reads what is printed any more: no error.
-  private func export(_ trace: Trace, to file: FileDescriptor) throws {
+  private func export(_ trace: Trace, to file: FileDescriptor, _ path: String) throws {
     do {
       try trace.export(to: file)
     } catch {
-      if error.errno != .brokenPipe { throw error }
+      guard let reason = error.errno else { throw error }
+      if reason != .brokenPipe { throw CommandFailure("\(printable(path)): \(reason)") }
     }
   }
 }

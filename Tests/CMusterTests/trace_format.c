@@ -5,8 +5,8 @@
 // C has args of numbers; i has s, one of g, p, t; s, t, f have an id and, as b, e, n, a category by which they are joined;
 // M is process_name or thread_name with args.name.
 //
-// And what Perfetto asks for beyond that: no time is negative (those it drops), and an E is later than its B (at one moment it takes the
-// E first).
+// And what Perfetto asks for beyond that: no time is negative (those it drops), and an E is later than its B, an X than the B it is in (of
+// one moment it takes E first, then X).
 // SPDX-License-Identifier: Apache-2.0
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +20,10 @@ typedef struct one_event {
   int has_ph, has_pid, has_tid, has_ts, has_dur, has_name, has_cat, has_id, has_s, has_args, has_args_name, has_args_number;
 } one_event;
 
+enum { BEGINS = 64 };
+
 typedef struct thread_of {
-  double pid, tid, last, began;
+  double pid, tid, last, began[BEGINS];
   uint32_t depth;
 } thread_of;
 
@@ -178,8 +180,14 @@ static thread_of *thread_in(parser *p) {
     if (p->threads[k].pid == p->event.pid && p->threads[k].tid == p->event.tid) return &p->threads[k];
   REQUIRE(p->thread_count < sizeof p->threads / sizeof *p->threads);
   thread_of *made = &p->threads[p->thread_count++];
-  *made = (thread_of){.pid = p->event.pid, .tid = p->event.tid, .last = -1e300, .began = -1e300};
+  *made = (thread_of){.pid = p->event.pid, .tid = p->event.tid, .last = -1e300};
   return made;
+}
+
+// Beyond 1e12 a double has no nanoseconds.
+static void check_within(parser *p, const thread_of *thread) {
+  if (!thread->depth || thread->depth > BEGINS || p->event.ts >= 1e12) return;
+  if (p->event.ts <= thread->began[thread->depth - 1]) bad(p, "what Perfetto puts before the begin that it belongs to");
 }
 
 static void check_event(parser *p) {
@@ -201,14 +209,15 @@ static void check_event(parser *p) {
     if (!e->has_args || !e->has_args_name) bad(p, "metadata without args.name");
     return;
   }
+  if (phase == 'X') check_within(p, thread_in(p));
   if (phase == 'X' || (phase == 'i' && e->s[0] == 'g')) return;
   thread_of *thread = thread_in(p);
   if (e->ts < thread->last) bad(p, "a thread's time goes back");
   if (e->ts < 0) bad(p, "a time that Perfetto drops");
-  // Beyond that a double has no nanoseconds.
-  if (phase == 'E' && e->ts <= thread->began && e->ts < 1e12) bad(p, "an end that Perfetto puts before its begin");
   thread->last = e->ts;
-  if (phase == 'B') thread->depth++, thread->began = e->ts;
+  if (phase == 'E') check_within(p, thread);
+  if (phase == 'B' && thread->depth < BEGINS) thread->began[thread->depth] = e->ts;
+  if (phase == 'B') thread->depth++;
   if (phase == 'E' && !thread->depth--) bad(p, "E without B");
 }
 

@@ -113,6 +113,7 @@ struct MPBarrierTraceTests {
     let full = try await Program.mpbarrier.run(
       "1", "--name", name, "--rounds", "1", "--work", "1", "--trace", "/dev/full")
     #expect(full.status == 1 && full.errors == "mpbarrier: --trace /dev/full: No space left on device\n")
+    #expect(!full.output.contains("trace in"))
     expectNothingLeft(name)
     let joining = try await Program.mpbarrier.run("1", "--name", name, "--join", "--trace", "/tmp/x")
     #expect(joining.status == 64 && joining.errors.contains("--trace is for who begins a run"))

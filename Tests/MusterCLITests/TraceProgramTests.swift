@@ -87,6 +87,8 @@ struct TraceProgramTests {
     // The same but for what the clocks say at each look.
     let written = try JSONDecoder().decode(Exported.self, from: Data(contentsOf: URL(filePath: path)))
     #expect(written.traceEvents.map(\.ph) == phases)
+    let full = try await muster.run("trace", "export", name, "-o", "/dev/full")
+    #expect(full.status == 1 && full.errors == "muster: /dev/full: No space left on device\n")
     #expect(try await muster.run("rm", name).status == 0)
   }
 
