@@ -82,10 +82,11 @@ static int is_staged_whole(const muster_log *log, const log_mark *mark) {
 }
 
 // Back to before the batch, whose records are read again: where its bytes are of no use here. They are taken all the same
-// when there is no way back, unless they are not even whole.
+// when there is no way back, unless they are not even whole. Before the first mark nothing was drained.
 static void take_back(muster_log_drain *drain) {
-  log_marked before;
-  if (muster_log_mark_before(drain->log, drain->marked.mark.sequence, &before) && !before.mark.staged)
+  log_marked before = {0};
+  if (drain->marked.mark.sequence == 1 ||
+      (muster_log_mark_before(drain->log, drain->marked.mark.sequence, &before) && !before.mark.staged))
     drain->marked = before;
   else if (!is_staged_whole(drain->log, &drain->marked.mark))
     drain->marked.mark.staged = 0;
@@ -99,10 +100,15 @@ static int has_tail(const muster_log_drain *drain) {
   return got == (ssize_t)mark->tail && muster_crc32c(0, tail, mark->tail) == mark->tail_check;
 }
 
+static int is_same_target(const muster_log_drain *drain) {
+  return drain->to_files && drain->marked.mark.file && drain->marked.mark.target == drain->files.target;
+}
+
 // The file that the mark tells of, cut to what was in it for certain. Not one that was deleted, moved, cut or written by
 // somebody else: that stays as it is, and a new one is begun.
 static int reopen(muster_log_drain *drain) {
   log_mark *mark = &drain->marked.mark;
+  if (!is_same_target(drain)) return 0;
   int status = muster_log_files_reopen(&drain->files, mark->file, mark->device, mark->inode);
   if (status) return status == ESTALE ? 0 : status;
   uint64_t device, inode, size = 0;
@@ -112,23 +118,27 @@ static int reopen(muster_log_drain *drain) {
   return size > mark->length && ftruncate(drain->files.file, (off_t)mark->length) ? errno : 0;
 }
 
-static int is_same_target(const muster_log_drain *drain) {
-  return drain->to_files && drain->marked.mark.file && drain->marked.mark.target == drain->files.target;
+// What is staged is to be written into the file that is open, whose lines have its form.
+static int is_for_this_file(const muster_log_drain *drain) {
+  return drain->files.file >= 0 && !drain->marked.mark.descriptor;
 }
 
 // Where nothing was ever drained it begins at the beginning of all, so that what is gone by now is told.
 static int recover(muster_log_drain *drain) {
   log_mark *mark = &drain->marked.mark;
   if (!muster_log_mark_newest(drain->log, &drain->marked)) return drain->marked = (log_marked){0}, 0;
-  int for_file = is_same_target(drain) && !mark->descriptor;
-  if (mark->staged && !is_staged_whole(drain->log, mark)) take_back(drain);
-  else if (mark->staged && !for_file && mark->format != drain->options.format) take_back(drain);
-  if (is_same_target(drain)) {
-    int status = reopen(drain);
+  int status = reopen(drain);
+  if (status) return status;
+  int of_use = is_for_this_file(drain) || mark->format == drain->options.format;
+  if (mark->staged && (!of_use || !is_staged_whole(drain->log, mark))) {
+    take_back(drain);
+    // It may be of the file before.
+    muster_log_files_close_file(&drain->files);
+    status = reopen(drain);
     if (status) return status;
   }
   drain->gathered = mark->staged;
-  drain->committed = mark->staged && for_file && drain->files.file >= 0;
+  drain->committed = mark->staged && is_for_this_file(drain);
   return 0;
 }
 
@@ -267,12 +277,30 @@ static void note_passed(muster_log_drain *drain) {
 
 // ---- Writing
 
+// The same for what somebody did to the file while it was open. Lines that were cut off behind what was marked are written again.
+static void watch_file(muster_log_drain *drain) {
+  const log_mark *mark = &drain->marked.mark;
+  uint64_t size;
+  if (drain->files.file < 0) return;
+  int status = muster_log_files_look(&drain->files, mark->device, mark->inode, &size);
+  if (status == ESTALE || (!status && size < mark->length)) {
+    muster_log_files_close_file(&drain->files);
+    drain->committed = 0;
+    drain->written = 0;
+  } else if (!status && size < mark->length + drain->written) {
+    drain->written = 0;
+  }
+}
+
 static int ensure_file(muster_log_drain *drain) {
   log_mark *mark = &drain->marked.mark;
   if (!drain->to_files || drain->files.file >= 0) return 0;
   int status = muster_log_files_create(&drain->files, mark->target == drain->files.target ? mark->file : 0);
   uint64_t size;
   if (!status) status = muster_log_files_identity(&drain->files, &mark->device, &mark->inode, &size);
+  // Its name, too, or the file is lost with the power.
+  if (!status && drain->options.flags & MUSTER_LOG_DRAIN_SYNC && fsync(drain->files.folder) && errno != EINVAL && errno != EROFS)
+    status = errno;
   if (status) return muster_log_files_close_file(&drain->files), status;
   mark->target = drain->files.target;
   mark->file = drain->files.number;
@@ -311,8 +339,10 @@ static int write_stage(muster_log_drain *drain) {
   }
   int descriptor = drain->to_files ? drain->files.file : drain->options.descriptor;
   // Pipes and terminals have no disk.
-  if (drain->options.flags & MUSTER_LOG_DRAIN_SYNC && fdatasync(descriptor) && errno != EINVAL && errno != EROFS) return errno;
-  return 0;
+  if (!(drain->options.flags & MUSTER_LOG_DRAIN_SYNC) || !fdatasync(descriptor) || errno == EINVAL || errno == EROFS) return 0;
+  // What could not be written back may be gone from the cache, and the next fdatasync knows nothing of it.
+  if (drain->to_files) drain->written = 0;
+  return errno;
 }
 
 static void commit_written(muster_log_drain *drain) {
@@ -344,6 +374,7 @@ static int step(muster_log_drain *drain, int all, uint64_t *records) {
     if (!drain->gathered) return prune(drain), note_passed(drain), EAGAIN;
     if (due) muster_log_files_close_file(&drain->files);
   }
+  watch_file(drain);
   int status = ensure_file(drain);
   if (status) return status;
   if (!drain->committed) commit_stage(drain, recovered);
@@ -388,7 +419,8 @@ static int wait_to_retry(muster_log_drain *drain, muster_deadline deadline) {
   int ready = 0;
   while (ready <= 0 && !muster_deadline_passed(deadline)) {
     int64_t left = deadline == MUSTER_DEADLINE_NEVER ? RETRY : deadline - muster_clock_now();
-    if (left > RETRY) left = RETRY;
+    // It may have passed since; of a negative time poll waits for ever.
+    left = left < 0 ? 0 : left > RETRY ? RETRY : left;
     ready = poll(&descriptor, 1, (int)(left / 1000000) + 1);
   }
   return ready > 0 ? 0 : ETIMEDOUT;

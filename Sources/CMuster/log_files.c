@@ -102,6 +102,14 @@ int muster_log_files_identity(const log_files *files, uint64_t *device, uint64_t
   return 0;
 }
 
+int muster_log_files_look(const log_files *files, uint64_t device, uint64_t inode, uint64_t *size) {
+  struct stat found;
+  if (fstatat(files->folder, files->path + files->folder_length + 1, &found, AT_SYMLINK_NOFOLLOW))
+    return errno == ENOENT ? ESTALE : errno;
+  *size = (uint64_t)found.st_size;
+  return (uint64_t)found.st_dev == device && (uint64_t)found.st_ino == inode ? 0 : ESTALE;
+}
+
 static int open_leaf(log_files *files, uint64_t number, int flags) {
   char leaf[LEAF];
   leaf_of(files, number, leaf);
@@ -186,14 +194,23 @@ static void lead_to(const log_files *files) {
   if (renameat(files->folder, aside, files->folder, name)) (void)unlinkat(files->folder, aside, 0);
 }
 
-// An empty file of that number is what one who died left between making it and saying so.
+// Whatever the umask.
+static int set_permissions(log_files *files) {
+  if (!fchmod(files->file, files->permissions)) return 0;
+  int error = errno;
+  return muster_log_files_close_file(files), error;
+}
+
+// An empty file of that number is what one who died left between making it and saying so, perhaps before it had its
+// permissions. Another user's, or one that has a second name, was put there by somebody who would like to read along.
 static int adopt(log_files *files, uint64_t number) {
-  uint64_t device, inode, size;
+  struct stat found;
   int status = open_leaf(files, number, 0);
-  if (!status) status = muster_log_files_identity(files, &device, &inode, &size);
-  if (!status && size) status = EEXIST;
-  if (status) muster_log_files_close_file(files);
-  return status;
+  if (status) return status;
+  if (fstat(files->file, &found) || !S_ISREG(found.st_mode) || found.st_size || found.st_uid != geteuid() ||
+      found.st_nlink != 1)
+    return muster_log_files_close_file(files), EEXIST;
+  return set_permissions(files);
 }
 
 int muster_log_files_create(log_files *files, uint64_t above) {
@@ -206,12 +223,8 @@ int muster_log_files_create(log_files *files, uint64_t above) {
   for (int turn = 0; turn < TURNS && highest < NUMBER_MOST; turn++) {
     status = open_leaf(files, ++highest, O_CREAT | O_EXCL);
     if (status == EEXIST) continue;
+    if (!status) status = set_permissions(files);
     if (status) return status;
-    // Whatever the umask.
-    if (fchmod(files->file, files->permissions)) {
-      int error = errno;
-      return muster_log_files_close_file(files), error;
-    }
     return lead_to(files), 0;
   }
   return EEXIST;

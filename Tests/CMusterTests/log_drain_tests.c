@@ -261,6 +261,107 @@ static void torn_tail(void) {
   log_test_end(&with.log);
 }
 
+// What was staged in another form for a file that is gone is read again, not written between lines of this form.
+static void gone_in_another_form(void) {
+  death at = {.with = make_scene(BYTES), .call = SYS_pwrite64};
+  muster_log *log = log_test_join(&at.with.log);
+  write_some(log, 5);
+  test_join(test_fork(drain_to_death, &at), SIGSYS);
+  REQUIRE(!unlink(path_of(&at.with, "app-000001.log")));
+  muster_log_drain *drain;
+  REQUIRE(!muster_log_drain_open(log, &(muster_log_drain_options){.folder = at.with.folder, .name = "app"}, &drain, NULL));
+  log_test_drain_all(drain);
+  static char text[4096];
+  int file = open(muster_log_drain_path(drain), O_RDONLY);
+  ssize_t size = read(file, text, sizeof text);
+  close(file);
+  CHECK(size > 0 && !memchr(text, '"', (size_t)size) && strstr(text, "record 4 of some"));
+  CHECK_STATUS(muster_log_drain_close(drain), 0);
+  CHECK_STATUS(muster_log_close(log), 0);
+  log_test_end(&at.with.log);
+}
+
+// ---- What others do to the files
+
+static uint64_t size_of(const scene *of, const char *name) {
+  struct stat found;
+  return stat(path_of(of, name), &found) ? UINT64_MAX : (uint64_t)found.st_size;
+}
+
+// A file that is deleted, moved, or cut while it is being written is not written to any more; none of what comes is lost.
+static void files_taken_away(void) {
+  scene with = make_scene(BYTES);
+  muster_log *log = log_test_join(&with.log);
+  muster_log_drain *drain = log_test_drain(log, with.folder, 0);
+  write_some(log, 5);
+  log_test_drain_all(drain);
+  REQUIRE(!unlink(path_of(&with, "app-000001.log")));
+  write_some(log, 6);
+  log_test_drain_all(drain);
+  log_tally tally = {.next = {5}};
+  log_test_tally(with.folder, &tally);
+  CHECK(tally.written == 6 && tally.files == 1 && !strcmp(muster_log_drain_path(drain), path_of(&with, "app-000002.log")));
+  char moved[512];
+  snprintf(moved, sizeof moved, "%s", path_of(&with, "old"));
+  REQUIRE(!rename(path_of(&with, "app-000002.log"), moved));
+  uint64_t size = size_of(&with, "old");
+  write_some(log, 7);
+  log_test_drain_all(drain);
+  CHECK_EQUAL(size_of(&with, "old"), size);
+  tally = (log_tally){.next = {11}};
+  log_test_tally(with.folder, &tally);
+  CHECK(tally.written == 7 && tally.files == 1);
+  REQUIRE(!truncate(path_of(&with, "app-000003.log"), 0));
+  write_some(log, 8);
+  log_test_drain_all(drain);
+  CHECK_EQUAL(size_of(&with, "app-000003.log"), 0);
+  tally = (log_tally){.next = {18}};
+  log_test_tally(with.folder, &tally);
+  CHECK(tally.written == 8 && tally.files == 2);
+  log_test_all_drained(log, &tally);
+  CHECK_STATUS(muster_log_drain_close(drain), 0);
+  CHECK_STATUS(muster_log_close(log), 0);
+  log_test_end(&with.log);
+}
+
+// Empty files that were put there before: one of the drain's own gets its permissions; one that has a second name, or
+// another user, isn't written to.
+static void files_put_there(void) {
+  scene with = make_scene(BYTES);
+  muster_log *log = log_test_join(&with.log);
+  write_file(path_of(&with, "app-000001.log"), "", 0);
+  REQUIRE(!chmod(path_of(&with, "app-000001.log"), 0666));
+  muster_log_drain *drain = log_test_drain(log, with.folder, 0);
+  write_some(log, 5);
+  log_test_drain_all(drain);
+  struct stat found;
+  REQUIRE(!stat(path_of(&with, "app-000001.log"), &found));
+  CHECK(found.st_size > 0 && (found.st_mode & 0777) == 0600);
+  CHECK_STATUS(muster_log_drain_close(drain), 0);
+  char second[512];
+  snprintf(second, sizeof second, "%s", path_of(&with, "app-000002.log"));
+  write_file(path_of(&with, "mine"), "", 0);
+  REQUIRE(!link(path_of(&with, "mine"), second));
+  REQUIRE(!unlink(path_of(&with, "app-000001.log")));
+  drain = log_test_drain(log, with.folder, 0);
+  write_some(log, 5);
+  log_test_drain_all(drain);
+  CHECK(size_of(&with, "mine") == 0 && size_of(&with, "app-000003.log") > 0);
+  CHECK_STATUS(muster_log_drain_close(drain), 0);
+  if (!geteuid()) {
+    REQUIRE(!unlink(path_of(&with, "app-000003.log")));
+    write_file(path_of(&with, "app-000004.log"), "", 0);
+    REQUIRE(!chown(path_of(&with, "app-000004.log"), 65534, 65534));
+    drain = log_test_drain(log, with.folder, 0);
+    write_some(log, 5);
+    log_test_drain_all(drain);
+    CHECK(size_of(&with, "app-000004.log") == 0 && size_of(&with, "app-000005.log") > 0);
+    CHECK_STATUS(muster_log_drain_close(drain), 0);
+  }
+  CHECK_STATUS(muster_log_close(log), 0);
+  log_test_end(&with.log);
+}
+
 // ---- Where there is no room
 
 static void fill_disk(const scene *of) {
@@ -311,6 +412,33 @@ static void disk_gets_full(int successor) {
   log_test_end(&with.log);
 }
 
+// Who deletes or empties the log's own file to make room gets the room, and the batch is in the next file, whole.
+static void room_made_by_taking(int cut) {
+  scene with = make_scene(BYTES);
+  mount_private(with.folder, 0, "size=64k");
+  muster_log *log = log_test_join(&with.log);
+  muster_log_drain *drain = log_test_drain(log, with.folder, 0);
+  uint64_t wrote = 0, records;
+  int status;
+  do {
+    write_some(log, 50);
+    while (!(status = muster_log_drain_step(drain, MUSTER_LOG_DRAIN_ALL, &records))) wrote += records;
+  } while (status == EAGAIN);
+  CHECK_STATUS(status, ENOSPC);
+  const char *path = path_of(&with, "app-000001.log");
+  REQUIRE(!(cut ? truncate(path, 0) : unlink(path)));
+  log_test_drain_all(drain);
+  log_tally tally = {.next = {wrote}};
+  log_test_tally(with.folder, &tally);
+  log_test_all_drained(log, &tally);
+  CHECK_EQUAL(tally.written, 50);
+  CHECK_STATUS(muster_log_drain_close(drain), 0);
+  CHECK_STATUS(muster_log_close(log), 0);
+  log_test_end(&with.log);
+}
+
+static void full_disk_file_deleted(void) { room_made_by_taking(0); }
+static void full_disk_file_cut(void) { room_made_by_taking(1); }
 static void full_disk(void) { disk_gets_full(0); }
 static void full_disk_and_successor(void) { disk_gets_full(1); }
 
@@ -398,6 +526,9 @@ static void filtered(void) {
 TEST_SUITE(log_drain, {"arguments", arguments, 0}, {"one_at_a_time", one_at_a_time, 0}, {"rotation", rotation, 0},
            {"dies_writing", dies_writing, 0}, {"dies_writing_and_overrun", dies_writing_and_overrun, 0},
            {"dies_linking", dies_linking, 0}, {"dies_making_a_file", dies_making_a_file, 0},
-           {"dies_renaming_the_link", dies_renaming_the_link, 0}, {"torn_tail", torn_tail, 0}, {"full_disk", full_disk, 0},
+           {"dies_renaming_the_link", dies_renaming_the_link, 0}, {"torn_tail", torn_tail, 0},
+           {"gone_in_another_form", gone_in_another_form, 0}, {"files_taken_away", files_taken_away, 0},
+           {"files_put_there", files_put_there, 0}, {"full_disk_file_deleted", full_disk_file_deleted, 0},
+           {"full_disk_file_cut", full_disk_file_cut, 0}, {"full_disk", full_disk, 0},
            {"full_disk_and_successor", full_disk_and_successor, 0},
            {"to_a_pipe", to_a_pipe, 0}, {"filtered", filtered, 0});

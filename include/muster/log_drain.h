@@ -12,7 +12,7 @@
 //
 // Files. NAME-000001.log, NAME-000002.log and so on in the folder; the one with the highest number is being written, and
 // NAME.log is a symbolic link to it where the file system has such. No file is ever renamed, and one that is no longer
-// written never changes. A new one is begun when the present one has reached `rotate_bytes`, or when a multiple of
+// written never changes. One that somebody deletes, moves or cuts is let go of with the next batch, and a new one begun. A new one is begun when the present one has reached `rotate_bytes`, or when a multiple of
 // `rotate_seconds` since 1970 (86,400: midnight UTC) has passed since it was begun. Then those beyond `keep_files`, and
 // those last written more than `keep_seconds` ago, are deleted; other files never. One name in one folder is for one log.
 //
@@ -33,7 +33,8 @@
 // What a full disk does: step returns ENOSPC; the staged batch stays, and each further step tries it again. Nothing is lost but
 // what the writers overwrite meanwhile, which is told.
 //
-// The drain belongs to the thread that opened it (group.h). By one drain one thread at a time calls. After a power failure
+// The drain belongs to the thread that opened it (group.h), which must not end while another is in a step: a second drain would
+// begin in its midst. By one drain one thread at a time calls. After a power failure
 // MUSTER_LOG_DRAIN_SYNC gives what was flushed; a log in a file that was drained without it may repeat or lack what was not
 // written back.
 // SPDX-License-Identifier: Apache-2.0

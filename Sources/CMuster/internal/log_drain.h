@@ -53,6 +53,10 @@ int muster_log_files_create(log_files *files, uint64_t above);
 // Deletes what is not to be kept; never the file that is open.
 void muster_log_files_prune(const log_files *files, log_keep keep);
 
+// Whether the file that is open, with that device and inode, is still the one of its name, and its size then: 0, ESTALE, or
+// of fstatat(2).
+int muster_log_files_look(const log_files *files, uint64_t device, uint64_t inode, uint64_t *size);
+
 // Which file is open, and its size.
 int muster_log_files_identity(const log_files *files, uint64_t *device, uint64_t *inode, uint64_t *size);
 
