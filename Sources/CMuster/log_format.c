@@ -101,7 +101,7 @@ static void put_double(out *to, double value, quoting how) {
     if (how == JSON) put(to, "\"", 1);
     return;
   }
-  for (int digits = 15; digits <= 17; digits += 2) {
+  for (int digits = 15; digits <= 17; digits++) {
     snprintf(text, sizeof text, "%.*g", digits, value);
     double back;
     if (sscanf(text, "%lf", &back) == 1 && memcmp(&back, &value, sizeof back) == 0) break;
@@ -317,7 +317,10 @@ static void put_json(out *to, const muster_log_record *record, uint32_t format) 
 
 size_t muster_log_format_record(const muster_log_record *record, uint32_t format, char *buffer, size_t capacity) {
   out to = {.bytes = buffer, .capacity = buffer ? capacity : 0};
+  int saved = errno;
   if (format & MUSTER_LOG_FORMAT_JSON) put_json(&to, record, format);
   else put_line(&to, record, format);
+  // A number too small to be told from 0 by its first digits sets it.
+  errno = saved;
   return to.size;
 }

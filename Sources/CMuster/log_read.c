@@ -21,10 +21,14 @@ enum { HOLD = 5000000, FIRST_SLICE = 1000000, LAST_SLICE = 32000000, WORDS = 96 
 
 #define NOBODY UINT32_MAX
 
+// A year: what is added to a time and taken from one stays a number.
+#define LONGEST_HOLD (INT64_C(365) * 86400 * 1000000000)
+
 typedef struct log_stream {
   muster_ring *ring;       // NULL: there was no reading it
   unsigned char *bytes;    // of the head
   muster_ring_record head;
+  uint32_t copied;         // bytes of the head that are here: all, or none
   int64_t time;            // of the head
   muster_deadline seen;    // when it was copied, if it said a time that was to be held back
   uint64_t lost;           // before the head, and not told yet
@@ -80,11 +84,10 @@ static void heap_pop(muster_log_reader *reader) {
 
 // ---- Heads
 
-// What no writer of a log leaves: a record too large to be one. It is passed over, and told as one of no bytes.
+// What no writer of a log leaves: a record too large to be one. It is passed over, and told.
 static int skip(log_stream *stream) {
   int status = muster_ring_next(stream->ring, &stream->head);
   if (!status) (void)muster_ring_release(stream->ring);
-  stream->head.size = 0;
   return status;
 }
 
@@ -92,7 +95,8 @@ static int skip(log_stream *stream) {
 static void fill(muster_log_reader *reader, uint32_t place, muster_deadline now) {
   log_stream *stream = &reader->streams[place];
   int status = muster_ring_read(stream->ring, stream->bytes, reader->log->largest, &stream->head);
-  if (status == EMSGSIZE) status = skip(stream);
+  int is_too_large = status == EMSGSIZE;
+  if (is_too_large) status = skip(stream);
   if (status == EAGAIN) return;
   if (status) {
     (void)muster_ring_close(stream->ring);
@@ -101,7 +105,8 @@ static void fill(muster_log_reader *reader, uint32_t place, muster_deadline now)
     return;
   }
   stream->lost = stream->head.lost;
-  stream->time = muster_log_time_of(stream->bytes, stream->head.size);
+  stream->copied = is_too_large ? 0 : stream->head.size;
+  stream->time = muster_log_time_of(stream->bytes, stream->copied);
   if (stream->time > reader->horizon) stream->seen = now ? now : muster_clock_now();
   heap_push(reader, place);
 }
@@ -147,7 +152,7 @@ static void say_corrupt(muster_log_reader *reader, uint32_t place) {
 static void say_lost(muster_log_reader *reader, uint32_t place, uint64_t lost) {
   const log_stream *stream = &reader->streams[place];
   muster_log_record *record = say(reader, place, MUSTER_LOG_LOST, stream->time);
-  record->pid = muster_log_pid_of(stream->bytes, stream->head.size);
+  record->pid = muster_log_pid_of(stream->bytes, stream->copied);
   record->lost = lost;
   record->number = stream->head.number - lost;
   snprintf(reader->words, WORDS, "%" PRIu64 " record%s overwritten before being read", lost, lost == 1 ? " was" : "s were");
@@ -175,7 +180,7 @@ static uint32_t tell_first(muster_log_reader *reader, muster_ring_place *at) {
   heap_pop(reader);
   reader->refill = place;
   *at = (muster_ring_place){stream->head.position + muster_ring_extent(stream->head.size), stream->head.number + 1};
-  if (muster_log_decode(stream->bytes, stream->head.size, &reader->decoded)) say_unreadable(reader, place);
+  if (muster_log_decode(stream->bytes, stream->copied, &reader->decoded)) say_unreadable(reader, place);
   reader->decoded.record.place = place;
   reader->decoded.record.number = stream->head.number;
   return place;
@@ -358,7 +363,7 @@ int muster_log_reader_open(muster_log *log, const muster_log_reader_options *opt
   made->count = log->places;
   made->refill = made->ahead = NOBODY;
   made->slice = FIRST_SLICE;
-  made->hold = options->hold < 0 ? 0 : options->hold ? options->hold : HOLD;
+  made->hold = options->hold < 0 ? 0 : options->hold > LONGEST_HOLD ? LONGEST_HOLD : options->hold ? options->hold : HOLD;
   __atomic_fetch_add(&log->users, 1, __ATOMIC_RELAXED);
   int status = muster_log_filter_copy(&options->filter, &made->filter);
   for (uint32_t k = 0; !status && k < made->count; k++) status = start_stream(made, k, options);

@@ -100,7 +100,7 @@ static inline int64_t size_of(const log_content *content) {
       content->tag_count > MUSTER_LOG_TAGS_MAX || content->pair_count > MUSTER_LOG_PAIRS_MAX)
     return -1;
   for (uint32_t k = 0; k < content->tag_count; k++) {
-    if (content->tags[k].size > SHORT_MOST) return -1;
+    if (content->tags[k].size > SHORT_MOST || !content->tags[k].bytes) return -1;
     size += 1 + content->tags[k].size;
   }
   for (uint32_t k = 0; k < content->pair_count; k++) {

@@ -182,6 +182,31 @@ static void hostile_records(void) {
   log_test_end(&scene);
 }
 
+// A record that is larger than any of a log's is passed over, also by who goes on behind it later.
+static void too_large_a_record(void) {
+  log_scene scene = log_test_scene(1, 1 << 17);
+  muster_log *log = log_test_attach(&scene);
+  muster_ring *ring;
+  void *place;
+  REQUIRE(!muster_log_ring(log, 0, 0, &ring) && !muster_ring_start_writing(ring, NULL));
+  REQUIRE(!muster_ring_claim(ring, 20000, MUSTER_DEADLINE_NOW, &place) && !muster_ring_commit(ring));
+  REQUIRE(!muster_ring_stop_writing(ring) && !muster_ring_close(ring));
+  muster_log_reader *reader = log_test_reader(log, MUSTER_LOG_OLDEST);
+  muster_log_record record = log_test_next(reader);
+  CHECK(record.kind == MUSTER_LOG_UNREADABLE && log_test_is(record.message, "what was written here is no record: 20000 bytes"));
+  muster_log_position position;
+  muster_log_reader_position(reader, &position);
+  muster_log_reader_close(reader);
+  REQUIRE(!muster_log_reader_open(log, &(muster_log_reader_options){.from = MUSTER_LOG_AT, .hold = -1, .position = &position}, &reader));
+  CHECK_STATUS(muster_log_next(reader, &record), EAGAIN);
+  REQUIRE(!muster_log_join(log, NULL));
+  write_some(log, 1);
+  CHECK(log_test_is(log_test_next(reader).message, "a message"));
+  muster_log_reader_close(reader);
+  REQUIRE(!muster_log_close(log));
+  log_test_end(&scene);
+}
+
 // A ring that is corrupt is told once; the others go on, and so does the drain.
 static void one_corrupt_place(void) {
   log_scene scene = log_test_scene(2, BYTES);
@@ -254,4 +279,4 @@ static void hostile_marks(void) {
 }
 
 TEST_SUITE(log_hostile, {"hostile_bytes", hostile_bytes, 60}, {"hostile_records", hostile_records, 0},
-           {"one_corrupt_place", one_corrupt_place, 0}, {"hostile_marks", hostile_marks, 60});
+           {"too_large_a_record", too_large_a_record, 0}, {"one_corrupt_place", one_corrupt_place, 0}, {"hostile_marks", hostile_marks, 60});

@@ -32,11 +32,21 @@ static void arguments(void) {
   CHECK_STATUS(muster_log_write(log, MUSTER_LOG_OFF, "x", NULL), EINVAL);
   muster_log_pair pair = {.key = "k", .key_size = 1, .type = (muster_log_type)6};
   CHECK_STATUS(muster_log_write(log, MUSTER_LOG_INFO, "x", &(muster_log_fields){.pairs = &pair, .pair_count = 1}), EINVAL);
+  // A tag without bytes is an empty one.
+  muster_log_text none = {.size = 3};
+  CHECK_STATUS(muster_log_write(log, MUSTER_LOG_INFO, "x", &(muster_log_fields){.tags = &none, .tag_count = 1}), 0);
   muster_log_reader *reader = NULL;
   CHECK_STATUS(muster_log_reader_open(log, &(muster_log_reader_options){.from = (muster_log_from)3}, &reader), EINVAL);
   CHECK_STATUS(muster_log_reader_open(log, &(muster_log_reader_options){.from = MUSTER_LOG_AT}, &reader), EINVAL);
   reader = log_test_reader(log, MUSTER_LOG_OLDEST);
+  muster_log_record record = log_test_next(reader);
+  CHECK(record.tag_count == 1 && record.tags[0].size == 0 && !record.cut);
   CHECK_STATUS(muster_log_close(log), EBUSY);
+  muster_log_reader_close(reader);
+  // Held back for as long as can be.
+  REQUIRE(!muster_log_reader_open(log, &(muster_log_reader_options){.hold = INT64_MAX}, &reader));
+  CHECK_STATUS(muster_log_next(reader, &record), EAGAIN);
+  CHECK_STATUS(muster_log_wait(reader, MUSTER_DEADLINE_NOW), ETIMEDOUT);
   muster_log_reader_close(reader);
   CHECK_STATUS(muster_log_close(log), 0);
   log_test_end(&scene);
@@ -375,6 +385,13 @@ static void lines(void) {
     const char *line = line_of(&record, MUSTER_LOG_FORMAT_TEXT);
     if (strncmp(line, dates[k], 10)) test_fail(__FILE__, __LINE__, "%.10s is not %s", line, dates[k]);
   }
+  // No more digits than it takes, and errno as it was.
+  muster_log_pair small[] = {muster_log_double("a", 0.1234567890123456), muster_log_double("b", 0.1 + 0.2), muster_log_double("c", 5e-324)};
+  record = (muster_log_record){.level = MUSTER_LOG_INFO, .pid = 1, .message = muster_log_text_of("m"), .pairs = small, .pair_count = 3};
+  errno = 0;
+  check_line(&record, MUSTER_LOG_FORMAT_TEXT,
+             "1970-01-01T00:00:00.000000Z info     1 m a=0.1234567890123456 b=0.30000000000000004 c=4.94065645841247e-324\n");
+  CHECK_EQUAL(errno, 0);
   setenv("TZ", "XXX-05:30", 1);
   record = (muster_log_record){.level = MUSTER_LOG_ERROR, .time = -1, .pid = 1, .thread = 1, .message = muster_log_text_of("m")};
   check_line(&record, MUSTER_LOG_FORMAT_LOCAL, "1970-01-01T05:29:59.999999+05:30 error    1 m\n");
