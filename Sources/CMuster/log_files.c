@@ -157,15 +157,55 @@ static void note_highest(const log_files *files, const char *leaf, uint64_t numb
   if (number > *highest) *highest = number;
 }
 
+// Those that were written: counted, since numbers may be left out.
+typedef struct numbers {
+  uint64_t *list;
+  size_t count, room;
+} numbers;
+
+static void note_number(const log_files *files, const char *leaf, uint64_t number, void *context) {
+  (void)leaf;
+  numbers *all = context;
+  if (number > files->number) return;
+  if (all->count == all->room) {
+    size_t room = 2 * all->room + 64;
+    uint64_t *list = realloc(all->list, room * sizeof *list);
+    if (!list) return;
+    all->list = list;
+    all->room = room;
+  }
+  all->list[all->count++] = number;
+}
+
+static int by_number(const void *a, const void *b) {
+  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return (x > y) - (x < y);
+}
+
+// The lowest number of the newest files, so many; 0: all are to be kept. Of those that there is no memory
+// for nothing is known: then too low a number at most.
+static uint64_t lowest_kept(const log_files *files, uint32_t kept) {
+  numbers all = {0};
+  int status = each(files, note_number, &all);
+  uint64_t lowest = 0;
+  if (!status && all.count > kept) {
+    qsort(all.list, all.count, sizeof *all.list, by_number);
+    lowest = all.list[all.count - kept];
+  }
+  free(all.list);
+  return lowest;
+}
+
 typedef struct prune {
   log_keep keep;
   int64_t now;
+  uint64_t lowest;
 } prune;
 
 static void prune_one(const log_files *files, const char *leaf, uint64_t number, void *context) {
   const prune *by = context;
   if (number >= files->number) return;
-  int gone = by->keep.files && number + by->keep.files <= files->number;
+  int gone = number < by->lowest;
   struct stat found;
   if (!gone && by->keep.seconds && !fstatat(files->folder, leaf, &found, AT_SYMLINK_NOFOLLOW))
     gone = found.st_mtime < by->now - by->keep.seconds;
@@ -174,7 +214,8 @@ static void prune_one(const log_files *files, const char *leaf, uint64_t number,
 
 void muster_log_files_prune(const log_files *files, log_keep keep) {
   if (files->file < 0 || (!keep.files && !keep.seconds)) return;
-  (void)each(files, prune_one, &(prune){keep, (int64_t)time(NULL)});
+  uint64_t lowest = keep.files ? lowest_kept(files, keep.files) : 0;
+  (void)each(files, prune_one, &(prune){keep, (int64_t)time(NULL), lowest});
 }
 
 // ---- A new one

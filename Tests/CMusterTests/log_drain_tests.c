@@ -362,6 +362,24 @@ static void files_put_there(void) {
   log_test_end(&with.log);
 }
 
+// Files are counted, not their numbers: one with a number far ahead does not make all others too old.
+static void numbers_left_out(void) {
+  scene with = make_scene(BYTES);
+  muster_log *log = log_test_join(&with.log);
+  muster_log_drain *drain;
+  muster_log_drain_options options = {.folder = with.folder, .name = "app", .rotate_bytes = 1, .keep_files = 4};
+  REQUIRE(!muster_log_drain_open(log, &options, &drain, NULL));
+  for (int k = 0; k < 3; k++) write_some(log, 1), log_test_drain_all(drain);
+  write_file(path_of(&with, "app-005000.log"), "other", 5);
+  write_some(log, 1);
+  log_test_drain_all(drain);
+  CHECK(count_files(&with) == 4 && access(path_of(&with, "app-000002.log"), F_OK) == 0);
+  CHECK(access(path_of(&with, "app-000001.log"), F_OK) != 0 && access(path_of(&with, "app-005001.log"), F_OK) == 0);
+  CHECK_STATUS(muster_log_drain_close(drain), 0);
+  CHECK_STATUS(muster_log_close(log), 0);
+  log_test_end(&with.log);
+}
+
 // ---- Where there is no room
 
 static void fill_disk(const scene *of) {
@@ -528,7 +546,7 @@ TEST_SUITE(log_drain, {"arguments", arguments, 0}, {"one_at_a_time", one_at_a_ti
            {"dies_linking", dies_linking, 0}, {"dies_making_a_file", dies_making_a_file, 0},
            {"dies_renaming_the_link", dies_renaming_the_link, 0}, {"torn_tail", torn_tail, 0},
            {"gone_in_another_form", gone_in_another_form, 0}, {"files_taken_away", files_taken_away, 0},
-           {"files_put_there", files_put_there, 0}, {"full_disk_file_deleted", full_disk_file_deleted, 0},
+           {"numbers_left_out", numbers_left_out, 0}, {"files_put_there", files_put_there, 0}, {"full_disk_file_deleted", full_disk_file_deleted, 0},
            {"full_disk_file_cut", full_disk_file_cut, 0}, {"full_disk", full_disk, 0},
            {"full_disk_and_successor", full_disk_and_successor, 0},
            {"to_a_pipe", to_a_pipe, 0}, {"filtered", filtered, 0});
