@@ -61,6 +61,8 @@ let package = Package(
       name: "example-messages", dependencies: ["Muster"], path: "Examples/Swift/messages",
       swiftSettings: swiftSettings),
     .executableTarget(
+      name: "example-workers", dependencies: ["Muster"], path: "Examples/Swift/workers", swiftSettings: swiftSettings),
+    .executableTarget(
       name: "example-flight",
       dependencies: ["Muster", .product(name: "SystemPackage", package: "swift-system")],
       path: "Examples/Swift/flight", swiftSettings: swiftSettings),
@@ -74,7 +76,8 @@ let package = Package(
       name: "MusterTests",
       dependencies: [
         "Muster", "CMuster", "MusterLogging", "cmuster-tests", "muster-peer", "example-crew", "example-counters",
-        "example-ledger", "example-job", "example-events", "example-messages", "example-flight", "example-journal",
+        "example-ledger", "example-job", "example-events", "example-messages", "example-workers", "example-flight",
+        "example-journal",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),
@@ -95,7 +98,7 @@ let package = Package(
     .target(
       name: "MusterToolKit",
       dependencies: [
-        "Muster", "MusterCLI",
+        "Muster", "MusterCLI", "CMusterCLI",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Subprocess", package: "swift-subprocess"),
         .product(name: "SystemPackage", package: "swift-system"),

@@ -129,7 +129,8 @@ int muster_group_open(const char *name, const muster_group_options *options, mus
 MUSTER_NONBLOCKING muster_member_state muster_group_life(const muster_group *group, uint32_t index) {
   group_place *place = &group->places[index];
   const uint32_t *lock = muster_group_lock_word(group, index);
-  uint32_t word = __atomic_load_n(lock, __ATOMIC_ACQUIRE), state, before;
+  // seq_cst: not before a step of the caller's that it asks about (who gives to a member, and looks then whether it lives).
+  uint32_t word = __atomic_load_n(lock, __ATOMIC_SEQ_CST), state, before;
   // The two must have been so at one moment: no owner, then JOINED by one who came in between, would say dead of the living.
   do {
     before = word;
@@ -200,21 +201,26 @@ static void change_roster(muster_group *group) {
 }
 
 // The roster is changed before the place is marked as noted: who dies between the two leaves it to another to change it once more,
-// which costs a look and loses nothing.
+// which costs a look and loses nothing. Who is stopped between the two must not take back what was noted since: a later end, of which
+// there are as many as have joined since. (What is beyond those is nonsense, and noted over.)
 int muster_group_note_end(muster_group *group, uint32_t index, uint32_t incarnation) {
   group_place *place = &group->places[index];
-  if (__atomic_load_n(&place->noted, __ATOMIC_ACQUIRE) == incarnation) return 0;
+  uint32_t noted = __atomic_load_n(&place->noted, __ATOMIC_ACQUIRE);
+  uint32_t latest = __atomic_load_n(&place->incarnation, __ATOMIC_ACQUIRE);
+  if (noted - incarnation <= latest - incarnation) return 0;
   change_roster(group);
-  __atomic_store_n(&place->noted, incarnation, __ATOMIC_RELEASE);
+  // Fails only where somebody else noted this end, or a later one.
+  __atomic_compare_exchange_n(&place->noted, &noted, incarnation, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
   return 1;
 }
 
-// Takes the lock of a place that was found not to be held. If its last member died, that is counted first: once the lock is taken, or
-// the place free, nobody who was woken by that death could tell it any more.
+// Takes the lock of a place that was found not to be held. If its last member died or left, that is counted first: once the lock is
+// taken, or the place free, nobody who was woken by that end could tell it any more; and one who left may not have come to count it.
 static int take_place(muster_group *group, uint32_t index, int (*take)(liveness_lock *lock)) {
   group_place *place = &group->places[index];
   uint32_t incarnation = __atomic_load_n(&place->incarnation, __ATOMIC_ACQUIRE);
-  if (muster_group_life(group, index) == MUSTER_MEMBER_DEAD) muster_group_note_end(group, index, incarnation);
+  muster_member_state state = muster_group_life(group, index);
+  if (state == MUSTER_MEMBER_DEAD || state == MUSTER_MEMBER_LEFT) muster_group_note_end(group, index, incarnation);
   return take(&place->lock);
 }
 

@@ -16,7 +16,8 @@ MUSTER_NONBLOCKING uint32_t muster_pool_ended(const muster_pool *pool, uint32_t 
   return muster_group_life(pool->group, place) == MUSTER_MEMBER_ALIVE ? life - 1 : life;
 }
 
-// A newcomer holds the lock, and counts as living, before the number is its own: then the number's end was noted.
+// A newcomer holds the lock, and counts as living, before the number is its own: then the number's end was noted, by the newcomer at
+// the latest.
 MUSTER_NONBLOCKING int muster_pool_lives(const muster_pool *pool, uint64_t word) {
   uint32_t place = pool_place_of(word);
   if (place >= pool->members || muster_group_life(pool->group, place) != MUSTER_MEMBER_ALIVE) return 0;

@@ -8,7 +8,12 @@
 //   an end without its begin    a complete span (X) from the first event that is kept
 //   a begin without its end     stays open, where the thread lives or died: a viewer draws it to the end, as not
 //                               terminated; of one who left it is ended at its last event
-//   a gap                       (what was overwritten while this read) ends all that are open
+//   a gap                       (what was overwritten while this read) ends all that are open; a complete span whose begin it
+//                               swallowed begins behind it
+//
+// Viewers sort by time, and Perfetto takes the ends of a moment before its begins. So an end comes a nanosecond behind its begin at
+// least, where the clock did not go on between the two, and what follows comes no earlier. Perfetto also drops what has a negative time:
+// where there is something of an earlier boot, all times are so many whole seconds later that there is none.
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <stdarg.h>
@@ -22,7 +27,8 @@
 typedef struct output {
   int descriptor;
   int status;
-  int any;  // an event was written
+  int any;        // an event was written
+  int64_t shift;  // nanoseconds that all times are later by
   size_t used;
   char buffer[4096];
 } output;
@@ -44,6 +50,17 @@ static void put(output *out, char c) {
 
 static void put_text(output *out, const char *text) {
   while (*text) put(out, *text++);
+}
+
+// Beyond the ends of all times is the end: there is only what somebody scribbled.
+static int64_t sum(int64_t one, int64_t other) {
+  int64_t both;
+  return __builtin_add_overflow(one, other, &both) ? (other < 0 ? INT64_MIN : INT64_MAX) : both;
+}
+
+static int64_t difference(int64_t one, int64_t other) {
+  int64_t left;
+  return __builtin_sub_overflow(one, other, &left) ? (other < 0 ? INT64_MAX : INT64_MIN) : left;
 }
 
 static void put_number(output *out, uint64_t number, unsigned base, int least) {
@@ -108,8 +125,9 @@ typedef struct export_state {
   const muster_trace *trace;
   const trace_view *view;
   uint32_t thread;
-  int64_t first;  // the time of the first event that is kept
-  int64_t last;
+  int64_t first;  // the time of the first event that is kept, or behind a gap
+  int64_t last;   // of the last that was written
+  int64_t began;  // of the last begin
   uint32_t depth; // spans that are open
   int any;
 } export_state;
@@ -125,7 +143,7 @@ static void open_event(output *out, char phase, int32_t pid, uint32_t thread, in
   put_text(out, ",\"tid\":");
   put_number(out, thread, 10, 1);
   put_text(out, ",\"ts\":");
-  put_time(out, time);
+  put_time(out, sum(time, out->shift));
 }
 
 static void open_here(const export_state *state, char phase, int64_t time) {
@@ -173,7 +191,7 @@ static void put_span(const export_state *state, const muster_trace_event *event,
   open_here(state, 'X', began);
   put_name(state, event->name, "muster");
   put_text(state->out, ",\"dur\":");
-  put_time(state->out, event->time - began);
+  put_time(state->out, difference(event->time, began));
   close_event(state, event->value, cut);
 }
 
@@ -206,17 +224,32 @@ static void put_remark(const export_state *state, int64_t time, const char *what
   put_text(state->out, "}}");
 }
 
+static int64_t later(int64_t one, int64_t other) { return one > other ? one : other; }
+
+// When a span ends that was open at `time`.
+static int64_t end_time(const export_state *state, int64_t time) { return later(time, sum(state->began, 1)); }
+
 static void end_open(export_state *state) {
+  if (state->depth) state->last = end_time(state, state->last);
   for (; state->depth; state->depth--) {
     open_here(state, 'E', state->last);
     close_event(state, 0, 1);
   }
 }
 
+// The time of an event, and of what follows, as it is written.
+static void settle_time(export_state *state, muster_trace_event *event) {
+  int64_t time = later(event->time, state->last);
+  if (event->kind == MUSTER_TRACE_END && state->depth) time = end_time(state, time);
+  if (event->kind == MUSTER_TRACE_SPAN) event->duration = sum(event->duration, difference(time, event->time));
+  event->time = state->last = time;
+}
+
 static void put_event(export_state *state, const muster_trace_event *event) {
   switch (event->kind) {
     case MUSTER_TRACE_BEGIN:
       state->depth++;
+      state->began = event->time;
       put_plain(state, event, 'B');
       return;
     case MUSTER_TRACE_END:
@@ -229,7 +262,7 @@ static void put_event(export_state *state, const muster_trace_event *event) {
       return;
     case MUSTER_TRACE_INSTANT: put_plain(state, event, 'i'); return;
     case MUSTER_TRACE_COUNTER: put_counter(state, event); return;
-    case MUSTER_TRACE_SPAN: put_span(state, event, event->time - event->duration, 0); return;
+    case MUSTER_TRACE_SPAN: put_span(state, event, difference(event->time, event->duration), 0); return;
     case MUSTER_TRACE_FLOW_OUT: put_joined(state, event, 's', "flow"); return;
     case MUSTER_TRACE_FLOW_STEP: put_joined(state, event, 't', "flow"); return;
     case MUSTER_TRACE_FLOW_IN: put_joined(state, event, 'f', "flow"); return;
@@ -273,18 +306,16 @@ static void put_recorder(output *out, const muster_trace *trace, const trace_sca
   trace_view view;
   if (muster_trace_view(trace, scale, index, &view)) return;
   export_state state = {.out = out, .trace = trace, .view = &view, .thread = track_of(&view)};
-  state.last = muster_trace_time(&view.origin, view.seen.who.ticks);
+  state.last = state.began = muster_trace_time(&view.origin, view.seen.who.ticks);
   put_metadata(&state, "process_name", view.seen.who.process);
   put_metadata(&state, "thread_name", view.seen.who.label);
   muster_trace_event event;
   while (!out->status && !muster_trace_view_next(&view, &event)) {
-    if (event.lost) {
-      end_open(&state);
-      put_remark(&state, event.time, "lost", "events", event.lost);
-    }
-    if (!state.any) state.first = event.time;
+    if (event.lost) end_open(&state);
+    settle_time(&state, &event);
+    if (event.lost) put_remark(&state, event.time, "lost", "events", event.lost);
+    if (!state.any || event.lost) state.first = event.time;
     state.any = 1;
-    state.last = event.time;
     put_event(&state, &event);
   }
   put_end(&state);
@@ -298,6 +329,20 @@ static void put_freeze(output *out, const muster_trace *trace) {
   put_text(out, ",\"name\":\"frozen\",\"cat\":\"muster.remark\",\"s\":\"g\"}");
 }
 
+static int64_t shift_of(const muster_trace *trace, const trace_scale *scale) {
+  const int64_t second = 1000000000;
+  int64_t earliest = 0;
+  for (uint32_t k = 0; k < trace->shape.recorders; k++) {
+    trace_seen seen;
+    muster_trace_see(trace, k, &seen);
+    if (!seen.number) continue;
+    trace_origin origin = muster_trace_origin(scale, &seen.who);
+    int64_t joined = muster_trace_time(&origin, seen.who.ticks);
+    if (joined < earliest) earliest = joined;
+  }
+  return earliest < 0 ? difference(second - 1, earliest) / second * second : 0;
+}
+
 int muster_trace_export(const muster_trace *trace, int descriptor) {
   int saved = errno;
   output out;
@@ -306,9 +351,12 @@ int muster_trace_export(const muster_trace *trace, int descriptor) {
   out.used = 0;
   trace_scale scale;
   muster_trace_scale(trace, &scale);
+  out.shift = shift_of(trace, &scale);
   put_text(&out, "{\"displayTimeUnit\":\"ns\",\"otherData\":{\"producer\":\"muster\",\"clock\":\"CLOCK_MONOTONIC\"");
   put_text(&out, ",\"real_less_monotonic_ns\":");
   put_signed(&out, scale.offset);
+  put_text(&out, ",\"ts_less_monotonic_ns\":");
+  put_signed(&out, out.shift);
   put_text(&out, "},\"traceEvents\":[");
   for (uint32_t k = 0; k < trace->shape.recorders && !out.status; k++) put_recorder(&out, trace, &scale, k);
   put_freeze(&out, trace);

@@ -3,6 +3,12 @@
 import Logging
 import Muster
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
 struct EventContext {
   let event: LogEvent
   let provided: Logger.Metadata
@@ -47,8 +53,13 @@ struct EventContext {
 
   /// A file is "Module/File.swift".
   private func isModule(_ source: String, of file: String) -> Bool {
-    guard file.utf8.starts(with: source.utf8) else { return false }
-    return file.utf8.dropFirst(source.utf8.count).first == UInt8(ascii: "/")
+    var (file, source) = (file, source)
+    return file.withUTF8 { file in
+      source.withUTF8 { source in
+        file.count > source.count && file[source.count] == UInt8(ascii: "/")
+          && (source.isEmpty || memcmp(file.baseAddress!, source.baseAddress!, source.count) == 0)
+      }
+    }
   }
 
   func tags(_ add: (String) -> Void) {

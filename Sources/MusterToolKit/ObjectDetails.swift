@@ -10,6 +10,7 @@ enum ObjectDetails: Equatable, Sendable {
   case checkpoint(CheckpointDetails)
   case ring(RingDetails)
   case pool(PoolDetails)
+  case queue(QueueDetails)
   case trace(TraceDetails)
   case log(LogDetails)
   /// Of a kind that has no more to tell, or that can't be read; `note` says why.
@@ -92,6 +93,7 @@ extension ObjectDetails {
       return checkpoint.lines()
     case .ring(let ring): return ring.lines()
     case .pool(let pool): return pool.lines()
+    case .queue(let queue): return queue.lines()
     case .trace(let trace): return trace.lines()
     case .log(let log): return log.lines()
     case .other(let note):
@@ -146,6 +148,7 @@ struct ShowReport: Encodable, Sendable {
   var checkpoint: CheckpointDetails?
   var ring: RingDetails?
   var pool: PoolDetails?
+  var queue: QueueDetails?
   var trace: TraceDetails?
   var log: LogDetails?
   var note: String?
@@ -160,6 +163,7 @@ struct ShowReport: Encodable, Sendable {
     case .checkpoint(let checkpoint): self.checkpoint = checkpoint
     case .ring(let ring): self.ring = ring
     case .pool(let pool): self.pool = pool
+    case .queue(let queue): self.queue = queue
     case .trace(let trace): self.trace = trace
     case .log(let log): self.log = log
     case .other(let note): self.note = note

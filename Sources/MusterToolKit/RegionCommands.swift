@@ -42,7 +42,8 @@ struct ShowCommand: ParsableCommand {
       Of a barrier: its parties, phase, who has arrived, why it is broken, its members and whether they live; of a group \
       its members; of counters their labels and values; of a lock who holds it, and whether it is to be repaired; of a \
       checkpoint the states that it keeps; of a ring who writes, and how far behind its readers are; of a pool whose its \
-      blocks are; of a log who writes, its level, and how far it was drained; of a trace who records, or did.
+      blocks are; of a queue how many of its jobs are where; of a log who writes, its level, and how far it was drained; of \
+      a trace who records, or did.
       """)
 
   @Argument(help: "The region's name, as ls shows it.")

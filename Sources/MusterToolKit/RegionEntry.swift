@@ -38,6 +38,7 @@ struct RegionEntry: Equatable, Sendable {
     "CKPT": "checkpoint",
     "RING": "ring",
     "POOL": "pool",
+    "QUEU": "queue",
     "TRAC": "trace",
     "LOGS": "log",
   ]

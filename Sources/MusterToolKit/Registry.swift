@@ -66,6 +66,8 @@ enum Registry {
       case "POOL":
         let (state, owners) = try Pool.look(RegionName(entry.name))
         return .pool(PoolDetails(state, owners))
+      case "QUEU":
+        return .queue(QueueDetails(try JobQueue.look(RegionName(entry.name)).state))
       case "TRAC":
         return .trace(try TraceDetails(try Trace.look(RegionName(entry.name))))
       case "LOGS":

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../../Sources/CMuster/internal/barrier_layout.h"
+#include "../../Sources/CMuster/internal/group.h"
 #include "support.h"
 
 // The memory of a group in place, and the handle by which a test looks at it.
@@ -56,6 +57,47 @@ static void join_and_leave(void *context) {
     __atomic_add_fetch(&on->joined, 1, __ATOMIC_RELAXED);
     CHECK_STATUS(muster_group_leave(group), 0);
   }
+}
+
+typedef struct seating_seen {
+  const group_place *place;
+  int sat, was_noted;
+} seating_seen;
+
+static int accept_that(uint32_t index, muster_member_state state, void *context) {
+  (void)index, (void)state, (void)context;
+  return 1;
+}
+
+static void look_at_noted(uint32_t index, void *context) {
+  seating_seen *seen = context;
+  (void)index;
+  seen->sat = 1;
+  seen->was_noted = seen->place->noted == seen->place->incarnation;
+}
+
+// Who takes the place of one who left, and was stopped before he counted his end, counts it: by the number alone the newcomer would be
+// taken for him until it has its own. And when he goes on he does not take back that a later end is counted.
+static void an_end_is_counted_before_the_place_is_taken(void) {
+  plot *on = make_plot(1);
+  uint32_t member;
+  for (uint32_t k = 1; k < 3; k++) {
+    CHECK_STATUS(muster_group_join(on->look, &member), 0);
+    CHECK_STATUS(muster_group_leave(on->look), 0);
+    CHECK_EQUAL(on->places->noted, k);
+  }
+  CHECK_STATUS(muster_group_note_end(on->look, 0, 1), 0);
+  CHECK_EQUAL(on->places->noted, 2);
+  on->places->noted = 1;
+  seating_seen seen = {.place = on->places};
+  CHECK_STATUS(muster_group_join_seated(
+                   on->look, &(group_seating){.accept = accept_that, .seated = look_at_noted, .context = &seen}, &member), 0);
+  CHECK(seen.sat && seen.was_noted);
+  // Nonsense is noted over.
+  on->places->noted = 77;
+  CHECK_STATUS(muster_group_note_end(on->look, 0, 3), 1);
+  CHECK_EQUAL(on->places->noted, 3);
+  CHECK_STATUS(muster_group_leave(on->look), 0);
 }
 
 static void wait_all_the_time(void *context) {
@@ -249,7 +291,9 @@ static void a_barrier_of_foreigners(void) {
   CHECK_STATUS(muster_barrier_close(barrier), 0);
 }
 
-TEST_SUITE(group_white, {"a_barrier_of_foreigners", a_barrier_of_foreigners, 0},
+TEST_SUITE(group_white,
+           {"an_end_is_counted_before_the_place_is_taken", an_end_is_counted_before_the_place_is_taken, 0},
+           {"a_barrier_of_foreigners", a_barrier_of_foreigners, 0},
            {"an_end_is_not_counted_for_the_next_in_the_place", an_end_is_not_counted_for_the_next_in_the_place, 60},
            {"the_watch_is_handed_over", the_watch_is_handed_over, 0},
            {"a_looker_sees_deaths_in_all_places", a_looker_sees_deaths_in_all_places, 0},

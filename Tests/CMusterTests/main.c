@@ -77,6 +77,7 @@
   X(trace_hostile) \
   X(trace_open) \
   X(trace) \
+  X(trace_white) \
   X(wait)
 
 #define DECLARE(name) extern const test_suite name##_suite;

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../Sources/CMuster/internal/trace.h"
 #include "support.h"
 #include "trace_support.h"
 
@@ -91,6 +92,76 @@ static void recorders_of_one_thread(void) {
   CHECK_EQUAL(count_of(text, tid), 4);
   free(text);
   for (int k = 0; k < 2; k++) trace_test_leave(both[k]);
+  trace_test_close(trace);
+  trace_test_end(&scene);
+}
+
+// The clock stands still from the second event on, as that of arm64 may for some events.
+static void a_clock_that_is_slow(void) {
+  trace_scene scene = trace_test_scene(1, 64, 1);
+  muster_trace *trace = trace_test_attach(&scene);
+  muster_trace_recorder *mine = trace_test_join(trace, NULL);
+  for (uint64_t k = 0; k < 4; k++) {
+    CHECK_STATUS(muster_trace_begin(mine, 0, k), 0);
+    CHECK_STATUS(muster_trace_begin(mine, 0, k), 0);
+    CHECK_STATUS(muster_trace_end(mine, 0, k), 0);
+    CHECK_STATUS(muster_trace_span(mine, 0, muster_trace_now(mine)), 0);
+    CHECK_STATUS(muster_trace_end(mine, 0, k), 0);
+  }
+  CHECK_STATUS(muster_trace_begin(mine, 0, 4), 0);
+  uint64_t *slots = trace_slots_of(trace, 0), time = slots[TRACE_SLOT_WORDS + 1];
+  for (uint32_t k = 1; k < 21; k++) {
+    slots[k * TRACE_SLOT_WORDS + 1] = time;
+    if ((slots[k * TRACE_SLOT_WORDS + 3] & 0xff) == MUSTER_TRACE_SPAN) slots[k * TRACE_SLOT_WORDS + 2] = time;
+  }
+  trace_test_leave(mine);
+  char *text = trace_test_export(trace);
+  trace_counts counts = trace_test_check_format(text);
+  CHECK(counts.of['B'] == 9 && counts.of['E'] == 9 && counts.of['X'] == 4 && !counts.left_open);
+  CHECK_EQUAL(count_of(text, "\"ts_less_monotonic_ns\":0}"), 1);
+  free(text);
+  trace_test_close(trace);
+  trace_test_end(&scene);
+}
+
+// Of an earlier boot: nothing has a negative time.
+static void before_this_boot(void) {
+  trace_scene scene = trace_test_scene(2, 16, 1);
+  muster_trace *trace = trace_test_attach(&scene);
+  muster_trace_recorder *both[2] = {trace_test_join(trace, "then"), trace_test_join(trace, "now")};
+  for (int k = 0; k < 2; k++) CHECK_STATUS(muster_trace_instant(both[k], 0, 0), 0);
+  trace_identity *who = (trace_identity *)(void *)trace->sessions[0].identity;
+  who->boot++;
+  who->real -= who->monotonic + INT64_C(3599500000000);
+  muster_trace_recorder_info info;
+  CHECK_STATUS(muster_trace_look_recorder(trace, 0, &info), 0);
+  CHECK(info.joined < 0);
+  char *text = trace_test_export(trace);
+  trace_counts counts = trace_test_check_format(text);
+  CHECK_EQUAL(counts.of['i'], 3);
+  CHECK_EQUAL(count_of(text, "\"ts_less_monotonic_ns\":3600000000000}"), 1);
+  free(text);
+  for (int k = 0; k < 2; k++) trace_test_leave(both[k]);
+  trace_test_close(trace);
+  trace_test_end(&scene);
+}
+
+// What a span that the gap swallowed the begin of is shown as begins behind the gap, not at the beginning of all.
+static void spans_beside_a_gap(void) {
+  trace_scene scene = trace_test_scene(1, 16, 1);
+  muster_trace *trace = trace_test_attach(&scene);
+  muster_trace_recorder *mine = trace_test_join(trace, NULL);
+  CHECK_STATUS(muster_trace_begin(mine, 0, 1), 0);
+  CHECK_STATUS(muster_trace_begin(mine, 0, 2), 0);
+  CHECK_STATUS(muster_trace_instant(mine, 0, 3), 0);
+  CHECK_STATUS(muster_trace_end(mine, 0, 2), 0);
+  trace_slots_of(trace, 0)[2 * TRACE_SLOT_WORDS] = 0;
+  char *text = trace_test_export(trace);
+  trace_counts counts = trace_test_check_format(text);
+  CHECK(counts.of['B'] == 2 && counts.of['E'] == 2 && counts.of['X'] == 1 && counts.of['i'] == 1);
+  CHECK_EQUAL(count_of(text, "\"dur\":0.000,\"args\":{\"cut\":true,\"id\":2}"), 1);
+  free(text);
+  trace_test_leave(mine);
   trace_test_close(trace);
   trace_test_end(&scene);
 }
@@ -193,6 +264,9 @@ static void the_checker_checks(void) {
       "{\"traceEvents\":[{\"ph\":\"B\",\"pid\":1,\"tid\":2,\"ts\":2,\"name\":\"a\"}]",
       ("{\"traceEvents\":[{\"ph\":\"B\",\"pid\":1,\"tid\":2,\"ts\":2,\"name\":\"a\"},"
        "{\"ph\":\"E\",\"pid\":1,\"tid\":2,\"ts\":1}]}"),
+      "{\"traceEvents\":[{\"ph\":\"B\",\"pid\":1,\"tid\":2,\"ts\":-2,\"name\":\"a\"}]}",
+      ("{\"traceEvents\":[{\"ph\":\"B\",\"pid\":1,\"tid\":2,\"ts\":2,\"name\":\"a\"},"
+       "{\"ph\":\"E\",\"pid\":1,\"tid\":2,\"ts\":2}]}"),
   };
   for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
     fflush(NULL);
@@ -210,6 +284,7 @@ static void the_checker_checks(void) {
 }
 
 TEST_SUITE(trace_export, {"every_kind", every_kind, 0}, {"spans_that_are_cut", spans_that_are_cut, 0},
-           {"recorders_of_one_thread", recorders_of_one_thread, 0},
+           {"a_clock_that_is_slow", a_clock_that_is_slow, 0}, {"before_this_boot", before_this_boot, 0},
+           {"spans_beside_a_gap", spans_beside_a_gap, 0}, {"recorders_of_one_thread", recorders_of_one_thread, 0},
            {"from_a_handler", from_a_handler, 0}, {"what_cannot_be_written", what_cannot_be_written, 0},
            {"the_checker_checks", the_checker_checks, 0});

@@ -4,6 +4,9 @@
 // of microseconds; pid and tid; name for all but E; B and E of one thread nest, and are in the order of time; X has dur;
 // C has args of numbers; i has s, one of g, p, t; s, t, f have an id and, as b, e, n, a category by which they are joined;
 // M is process_name or thread_name with args.name.
+//
+// And what Perfetto asks for beyond that: no time is negative (those it drops), and an E is later than its B (at one moment it takes the
+// E first).
 // SPDX-License-Identifier: Apache-2.0
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +21,7 @@ typedef struct one_event {
 } one_event;
 
 typedef struct thread_of {
-  double pid, tid, last;
+  double pid, tid, last, began;
   uint32_t depth;
 } thread_of;
 
@@ -175,7 +178,7 @@ static thread_of *thread_in(parser *p) {
     if (p->threads[k].pid == p->event.pid && p->threads[k].tid == p->event.tid) return &p->threads[k];
   REQUIRE(p->thread_count < sizeof p->threads / sizeof *p->threads);
   thread_of *made = &p->threads[p->thread_count++];
-  *made = (thread_of){.pid = p->event.pid, .tid = p->event.tid, .last = -1e300};
+  *made = (thread_of){.pid = p->event.pid, .tid = p->event.tid, .last = -1e300, .began = -1e300};
   return made;
 }
 
@@ -201,8 +204,11 @@ static void check_event(parser *p) {
   if (phase == 'X' || (phase == 'i' && e->s[0] == 'g')) return;
   thread_of *thread = thread_in(p);
   if (e->ts < thread->last) bad(p, "a thread's time goes back");
+  if (e->ts < 0) bad(p, "a time that Perfetto drops");
+  // Beyond that a double has no nanoseconds.
+  if (phase == 'E' && e->ts <= thread->began && e->ts < 1e12) bad(p, "an end that Perfetto puts before its begin");
   thread->last = e->ts;
-  if (phase == 'B') thread->depth++;
+  if (phase == 'B') thread->depth++, thread->began = e->ts;
   if (phase == 'E' && !thread->depth--) bad(p, "E without B");
 }
 

@@ -286,6 +286,8 @@ static void who_is_overwritten(void) {
   muster_trace_recorder *mine[4];
   mine[0] = trace_test_join(trace, NULL);
   mine[1] = trace_test_join(trace, NULL);
+  // That the one before left says nothing of this one.
+  CHECK(life(trace, mine[0]->index) == MUSTER_TRACE_ALIVE && life(trace, mine[1]->index) == MUSTER_TRACE_ALIVE);
   CHECK(life(trace, dead) == MUSTER_TRACE_DIED && life(trace, later_dead) == MUSTER_TRACE_DIED);
   CHECK(mine[0]->index < mine[1]->index);
   mine[2] = trace_test_join(trace, NULL);

@@ -54,6 +54,9 @@ TEST(pool, blocks_are_freed_where_their_object_ends) {
     CHECK(!moved && !moved.data() && moved.name() == MUSTER_POOL_NONE);
     CHECK_EQUAL(pool.state().free, 2u);
     CHECK_THROWS(EBADF, moved.free());
+    PoolBlock gone = pool.alloc(test::soon());
+    CHECK(muster_pool_free(pool.get(), gone.name()) == 0);
+    CHECK(std::string(CHECK_THROWS(ESTALE, gone.free()).what()).find(name) != std::string::npos);
   }
   CHECK_EQUAL(pool.state().free, 2u);
   pool.leave();

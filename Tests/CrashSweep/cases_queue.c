@@ -105,19 +105,36 @@ static void meanwhile(void) {
   sweep_newcomer(works_on, 5);
 }
 
+// Which of the jobs of the later level it gets that goes on when others have had them in their hands, is anybody's guess: but it is one.
+static void check_took_one(uint32_t left) {
+  static const uint32_t numbers[] = {0, 1, 2, 41};
+  uint32_t count = 0;
+  for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
+    uint32_t found = fate_of(numbers[k]);
+    SWEEP_CHECK(found == QUEUED || found == left);
+    count += found == left;
+  }
+  SWEEP_EQUAL(count, 1);
+}
+
 static void check(void) {
   const expectation *of = &expected[sweep->variant];
   int finished = is_finished();
   if (sweep->returned) SWEEP_STATUS(sweep->result, 0);
   if (sweep->injection == SWEEP_STALL) sweep_finish();
   drain();
-  uint32_t fate = fate_of(of->number);
+  if (sweep->injection == SWEEP_STALL && (sweep->variant == TAKE || sweep->variant == TAKE_DONE)) {
+    check_took_one(of->left);
+    check_whole();
+    return;
+  }
+  uint32_t found = fate_of(of->number);
   if (sweep->injection == SWEEP_STALL) {
-    SWEEP_EQUAL(fate, of->left);
+    SWEEP_EQUAL(found, of->left);
     SWEEP_EQUAL(fate_of(41), QUEUED);
   } else {
-    SWEEP_CHECK(fate == of->before || fate == of->after || fate == of->between);
-    int after = of->before != of->after ? fate == of->after : sweep->returned != 0;
+    SWEEP_CHECK(found == of->before || found == of->after || found == of->between);
+    int after = of->before != of->after ? found == of->after : sweep->returned != 0;
     if (sweep->variant == FINISH || sweep->variant == REOPEN) after = finished == (sweep->variant == FINISH);
     sweep_found(after ? SWEEP_AFTER : SWEEP_BEFORE);
   }

@@ -17,6 +17,14 @@ static void leave_at(muster_queue *queue, uint64_t id, uint32_t tag, uint32_t ne
   SWEEP_CHECK(muster_pool_swap(queue->pool, index, &word, (word & ~(uint64_t)POOL_TAG_MOST) | tag));
 }
 
+// About to be queued again, at the first position of the lane of what came back of the later level.
+static void leave_on_its_way(muster_queue *queue, uint64_t id) {
+  queue_job_head *head = queue_head_of(queue, muster_pool_index(id));
+  head->attempts = 1;
+  head->stamp = queue_stamp(0, queue_lane_of(1, 1));
+  leave_at(queue, id, QUEUE_AGAIN, 1);
+}
+
 static pid_t partner;
 
 static int leaves_all_kinds(int what) {
@@ -24,7 +32,7 @@ static int leaves_all_kinds(int what) {
   muster_queue_job claim;
   (void)take(queue, 0);
   leave_at(queue, take(queue, 1), QUEUE_RETURNING, 1);
-  leave_at(queue, take(queue, 2), QUEUE_AGAIN, 1);
+  leave_on_its_way(queue, take(queue, 2));
   SWEEP_STATUS(put(queue, 3, 1), 0);
   SWEEP_STATUS(put(queue, 4, 0), 0);
   leave_at(queue, take(queue, 4), QUEUE_RETRYING, 0);
@@ -218,11 +226,11 @@ static void waits_check(void) {
   if (sweep->variant == FOR_DEATH) sweep_reap_killed(partner);
   else SWEEP_STATUS(sweep_reap(partner), 0);
   drain();
-  uint32_t fate = fate_of(0), returned = sweep->returned != 0;
-  if (sweep->variant == FOR_JOB) SWEEP_CHECK(fate == QUEUED + 1 || (!returned && fate == QUEUED));
-  if (sweep->variant == FOR_DEATH) SWEEP_CHECK(fate == QUEUED + 2 || (!returned && fate == QUEUED + 1));
+  uint32_t found = fate_of(0), returned = sweep->returned != 0;
+  if (sweep->variant == FOR_JOB) SWEEP_CHECK(found == QUEUED + 1 || (!returned && found == QUEUED));
+  if (sweep->variant == FOR_DEATH) SWEEP_CHECK(found == QUEUED + 2 || (!returned && found == QUEUED + 1));
   if (sweep->variant == FOR_ROOM) {
-    SWEEP_EQUAL(fate, GONE);
+    SWEEP_EQUAL(found, GONE);
     SWEEP_CHECK(fate_of(20) == QUEUED || (!returned && fate_of(20) == GONE));
     for (uint32_t k = 1; k < JOBS; k++) SWEEP_EQUAL(fate_of(k), QUEUED);
   }
@@ -245,7 +253,7 @@ static int leaves_jobs(int number) {
   SWEEP_STATUS(muster_queue_join(queue, NULL), 0);
   for (uint32_t k = 0; k < 3; k++) SWEEP_STATUS(put(queue, k, 1), 0);
   (void)take(queue, 0);
-  leave_at(queue, take(queue, 1), QUEUE_AGAIN, 1);
+  leave_on_its_way(queue, take(queue, 1));
   return raise(SIGKILL);
 }
 

@@ -25,22 +25,35 @@ static void record_check(void) {
 
 // ---- Joining and leaving
 
-static int join_operate(void) {
-  int status = muster_trace_join(mine, "sweep", &recorder);
-  return status;
-}
+static int join_operate(void) { return muster_trace_join(mine, "sweep", &recorder); }
 
 // The recorder that the operator takes: the unused one; or, that being taken, the one of who left.
 static void join_setup(void) {
   lay();
   if (sweep->variant & USED) sweep_newcomer(visits, 30);
   note()->index = sweep->variant & USED ? 1 : 2;
-  note()->session = info_of(ours, note()->index).session;
+  note()->before = info_of(ours, note()->index);
+  note()->session = note()->before.session;
+}
+
+// While it is the session from before, all of it is.
+static int is_session_before(const muster_trace_recorder_info *info) {
+  const muster_trace_recorder_info *before = &note()->before;
+  if (info->session != before->session) return 0;
+  SWEEP_CHECK(info->life == before->life && info->pid == before->pid && info->thread == before->thread);
+  SWEEP_CHECK(info->first == before->first && info->end == before->end && info->start == before->start);
+  return 1;
+}
+
+static void join_meanwhile(void) {
+  muster_trace_recorder_info info = info_of(ours, note()->index);
+  (void)is_session_before(&info);
+  others_go_on();
 }
 
 static void join_check(void) {
   muster_trace_recorder_info info = info_of(ours, note()->index);
-  int after = info.session != note()->session;
+  int after = !is_session_before(&info);
   if (after) SWEEP_CHECK(info.life == MUSTER_TRACE_UNUSED || info.pid == sweep->operator_pid || sweep->injection == SWEEP_STALL);
   if (!after && sweep->variant & USED) SWEEP_CHECK(info.life == MUSTER_TRACE_LEFT);
   sweep_found(after ? SWEEP_AFTER : SWEEP_BEFORE);
@@ -121,9 +134,9 @@ SWEEP_SUITE(trace, {.name = "trace.record", .minimum = 15, .setup = lay, .prepar
             {.name = "trace.record-the-first", .minimum = 15, .setup = lay, .prepare = recorder_prepare,
              .operate = record_operate, .meanwhile = others_go_on, .finish = finish, .check = record_check, .variant = FRESH},
             {.name = "trace.join", .minimum = 300, .setup = join_setup, .prepare = prepare, .operate = join_operate,
-             .meanwhile = others_go_on, .finish = finish, .check = join_check},
+             .meanwhile = join_meanwhile, .finish = finish, .check = join_check},
             {.name = "trace.join-a-used-one", .minimum = 300, .setup = join_setup, .prepare = prepare,
-             .operate = join_operate, .meanwhile = others_go_on, .finish = finish, .check = join_check, .variant = USED},
+             .operate = join_operate, .meanwhile = join_meanwhile, .finish = finish, .check = join_check, .variant = USED},
             {.name = "trace.leave", .minimum = 50, .setup = lay, .prepare = recorder_prepare, .operate = leave_operate,
              .meanwhile = others_go_on, .finish = close_finish, .check = leave_check},
             {.name = "trace.name", .minimum = 30, .setup = lay, .prepare = prepare, .operate = name_operate,

@@ -20,6 +20,7 @@ enum { FRESH = 1, USED = 2, SMALL = 4 };
 typedef struct notes {
   uint32_t index;    // the operator's recorder
   uint64_t session;  // of it before the operation
+  muster_trace_recorder_info before;
   uint32_t told;     // events that the operator read
   uint32_t ready;
   uint16_t name;

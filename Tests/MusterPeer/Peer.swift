@@ -25,6 +25,7 @@ struct Peer {
     case "hold-ring": try await holdRing(RegionName(arguments[1]))
     case "hold-pool": try await holdPool(RegionName(arguments[1]), blocks: Int(arguments[2]) ?? 0)
     case "answer-pool": try await answerPool(arguments[1], messages: Int(arguments[2]) ?? 0)
+    case "hold-jobs": try await holdJobs(try JobQueue.attach(RegionName(arguments[1])), Int(arguments[2]) ?? 0)
     case "die-recording": try dieRecording(RegionName(arguments[1]), label: arguments[2])
     case "keep-logging": try keepLogging(RegionName(arguments[1]))
     case "drain-log": try await drainLog(RegionName(arguments[1]), to: FilePath(arguments[2]))
@@ -123,6 +124,14 @@ struct Peer {
     }
     try await Task.sleep(for: .seconds(600))
     pool.close()
+  }
+
+  /// Has so many jobs, and lives on until it is killed.
+  static func holdJobs(_ queue: JobQueue, _ count: Int) async throws {
+    guard count > 0 else { return try await Task.sleep(for: .seconds(600)) }
+    guard let job = try await queue.take(until: .now) else { exit(3) }
+    try await holdJobs(queue, count - 1)
+    try job.done()
   }
 
   /// Answers messages, whose blocks begin with the place of whoever is to have them back, and a number.

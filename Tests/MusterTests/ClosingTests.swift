@@ -210,6 +210,92 @@ struct ClosingTests {
     }
   }
 
+  @Test(
+    "A queue that is closed while tasks wait has been left, and the waits throw `closed`; what it had taken goes back")
+  func queue() async throws {
+    try await withName { name in
+      let queue = try JobQueue(RegionName(name), jobSize: 16, jobs: 1, members: 2)
+      let other = try JobQueue.attach(RegionName(name))
+      try await queue.put([1])
+      let first = try await queue.take()
+      guard let job = first else { throw JobQueueError("take", name, code: .notFound) }
+      let awaited = Task { await code { () throws(JobQueueError) in _ = try await queue.take() } }
+      let blocked = Task { await blocking { caught { () throws(JobQueueError) in try queue.putBlocking([2]) } } }
+      try await eventually { queue.waitCount == 2 }
+      queue.close()
+      // At once, not when the waits have ended.
+      #expect(try other.state().living == 1 && other.state().taken == 1)
+      #expect(await awaited.value?.code == .closed)
+      #expect(await blocked.value?.code == .closed)
+      #expect(throws: JobQueueError.self) { try job.withUnsafeBytes { _ in } }
+      #expect(caught { () throws(JobQueueError) in try queue.finish() }?.code == .closed)
+      #expect(caught { () throws(JobQueueError) in _ = try queue.takeIfAvailable() }?.code == .closed)
+      #expect(caught { () throws(JobQueueError) in try queue.state() }?.code == .closed)
+      let mine = try await other.take()
+      guard let mine else { throw JobQueueError("take", name, code: .notFound) }
+      #expect(mine.attempts == 1)
+      // Its end, and what it says, are nothing to who has it now.
+      var late: JobQueueError?
+      do throws(JobQueueError) { try job.done() } catch { late = error }
+      #expect(late?.code == .closed)
+      #expect(try other.state().taken == 1)
+      try mine.done()
+    }
+  }
+
+  @Test("A closure that was lent a job may close its queue; the job is nobody else's until it ends, and goes back then")
+  func closingWhileLentAJob() async throws {
+    try await withName { name in
+      let queue = try JobQueue(RegionName(name), jobSize: 16, jobs: 1, members: 2)
+      let other = try JobQueue.attach(RegionName(name))
+      try await queue.withClaim { bytes in
+        queue.close()
+        let state = try other.state()
+        #expect(state.putting == 1)
+        bytes[0] = 9
+        return 1
+      }
+      let again = try JobQueue.attach(RegionName(name))
+      let first = try await again.take()
+      guard let job = first else { throw JobQueueError("take", name, code: .notFound) }
+      try job.withUnsafeBytes { bytes in
+        again.close()
+        let state = try other.state()
+        #expect(bytes[0] == 9 && state.taken == 1 && state.living == 2)
+      }
+      _ = consume job
+      let state = try other.state()
+      #expect(state.taken + state.queued == 1 && state.living == 1)
+      let second = try await other.take()
+      guard let second else { throw JobQueueError("take", name, code: .notFound) }
+      let attempts = second.attempts
+      #expect(attempts == 1)
+    }
+  }
+
+  @Test("A job keeps its queue open; whoever drops the last of both has left")
+  func lastJob() async throws {
+    try await withName { name in
+      let other = try JobQueue(RegionName(name), jobSize: 16, jobs: 1, members: 2)
+      var queue: JobQueue? = try JobQueue.attach(RegionName(name))
+      try await other.put([3])
+      let first = try await queue!.take()
+      guard let job = first else { throw JobQueueError("take", name, code: .notFound) }
+      queue = nil
+      #expect(try job.bytes() == [3])
+      #expect(try other.state().living == 2)
+      try job.done()
+      #expect(try other.state().living == 1)
+      for _ in 0..<100 {
+        queue = try JobQueue.attach(RegionName(name))
+        _ = try? await queue!.take(until: .now + .microseconds(100))
+        queue = nil
+        let living = try other.state().living
+        try #require(living == 1)
+      }
+    }
+  }
+
   @Test("A log that is closed has left at once; one that is closed while it gathers a record writes it first")
   func log() async throws {
     try await withName { name in
@@ -261,6 +347,7 @@ struct ClosingTests {
       #expect(LogError("open", "x", status: status).code == .system)
       #expect(LockError("open", "x", status: status).code == .system)
       #expect(PoolError("open", "x", status: status).code == .system)
+      if status != EBUSY { #expect(JobQueueError("open", "x", status: status).code == .system) }
     }
     #expect(SeqlockError("wait for", "x", status: EPERM, code: .system).code == .system)
   }

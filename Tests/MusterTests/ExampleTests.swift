@@ -118,6 +118,28 @@ struct ExampleTests {
       #expect(state.free == 8 && state.living == 1)
     }
   }
+
+  @Test("workers: one is killed at a job, the next does it again and the rest; what nobody can do is given up")
+  func workers() async throws {
+    try await withName { name in
+      let program = builtProgram("example-workers")
+      let put = try await run(program, [name, "put", "12"])
+      #expect(put.status == 0, "\(put.output)")
+      let first = try await run(program, [name, "work", "4"])
+      #expect(first.status == -SIGKILL)
+      #expect(first.output == (1...3).map { "sum \($0) is \($0 * ($0 + 1) / 2), at attempt 1\n" }.joined())
+      let second = try await run(program, [name, "work"])
+      #expect(second.status == 0)
+      var lines = second.output.split(separator: "\n").map(String.init)
+      let given = lines.popLast()
+      #expect(
+        given == "given up after 3 attempts: {\"number\":7,\"addends\":[1,2,3,4,5,6,7]}"
+          || given == "given up after 3 attempts: {\"addends\":[1,2,3,4,5,6,7],\"number\":7}")
+      #expect(
+        lines == [4, 5, 6, 8, 9, 10, 11, 12].map { "sum \($0) is \($0 * ($0 + 1) / 2), at attempt \($0 == 4 ? 2 : 1)" })
+    }
+  }
+
   @Test("flight: one dies of a job, the watcher says at which, and writes what all did")
   func flight() async throws {
     try await withName { name in

@@ -178,6 +178,49 @@ struct ForkTests {
     }
   }
 
+  @Test("An inherited queue and its jobs say so, and can be closed; the parent's stay its own; the child joins anew")
+  func queue() async throws {
+    try await withName { name in
+      await #expect(processExitsWith: .success) { [name = name as String] in
+        let region = RegionName(name)
+        let queue = try JobQueue(region, jobSize: 16, jobs: 2, members: 2)
+        try await queue.put([7])
+        try await queue.put([8])
+        guard let job = try await queue.take() else { exit(2) }
+        let late = ContinuousClock.now + .milliseconds(1)
+        _ = await Task { try? await queue.put([9], until: late) }.value
+        let failed = inChild { note in
+          func check(_ held: Bool, line: Int32 = #line) { note(held, line) }
+          check(queueCode { _ = try job.bytes() } == .inherited)
+          check(queueCode { _ = try job.withUnsafeBytes { $0[0] } } == .inherited)
+          check(queueCode { _ = try queue.takeIfAvailable() } == .inherited)
+          check(queueCode { _ = try queue.takeBlocking() } == .inherited)
+          check(queueCode { _ = try queue.putIfRoom([1]) } == .inherited)
+          check(queueCode { try queue.putBlocking([1]) } == .inherited)
+          check(queueCode { try queue.finish() } == .inherited)
+          check(queueCode { _ = try queue.state() } == .inherited)
+          check(queueCode { _ = try queue.entries() } == .inherited)
+          check(queueCode { try queue.reclaim() } == .inherited)
+          queue.close()
+          check(queueCode { _ = try queue.state() } == .closed)
+          let own = try? JobQueue.attach(region)
+          check(own?.member == 1)
+          check((try? own?.takeBlocking()?.bytes()) == [8])
+          check((try? own?.entries(.taken).map(\.pid)) == [getppid()])
+          own?.close()
+        }
+        let seen = try job.bytes()
+        try job.done()
+        let entries = try queue.entries()
+        try? Region.remove(region, force: true)
+        // The child's job has failed there.
+        if failed != 0 || seen != [7] || entries.map(\.attempts) != [1] {
+          exit(failed > 0 ? failed : failed < 0 ? 128 - failed : 2)
+        }
+      }
+    }
+  }
+
   @Test("Inherited logs, readers and drains say so, and can be closed; the parent's go on; the child opens its own")
   func log() async throws {
     try await withName { name in
@@ -286,5 +329,14 @@ private func throwing(_ body: () throws -> Void) -> PoolError? {
     return nil
   } catch {
     return error as? PoolError
+  }
+}
+
+private func queueCode(_ body: () throws -> Void) -> JobQueueError.Code? {
+  do {
+    try body()
+    return nil
+  } catch {
+    return (error as? JobQueueError)?.code
   }
 }

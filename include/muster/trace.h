@@ -35,8 +35,8 @@
 //   4. `end` is where readers and successors begin to look: it, or what was stored just before its writer died, is the
 //      number behind the last event. Numbers go on when another thread takes the recorder, which a liveness lock
 //      (group.h) allows once the one before has ended. What a recorder's session is (who, and from which number on) has a
-//      stamp of its own, odd while it is written; a reader looks at it before and after it reads an event. So no event
-//      is ever told as another thread's.
+//      stamp of its own, odd while it is written; a reader looks at it before and after it reads `end`, so that all
+//      numbers below belong to that session. No number comes twice: no event is ever told as another thread's.
 //
 // A recorder that nobody has used is taken first, then the one of those who left that was quiet longest, then that of a
 // dead one. While the trace is frozen, used ones are not taken at all.

@@ -9,7 +9,7 @@
 //   head.slots        a sleeper, by cas               acq+rel    the word names a dead member: whoever looks clears it
 //   place.lock        libc and the kernel             theirs     the kernel marks it: that is the death itself
 //   place.state       who holds place.lock            release    the mark in the lock outweighs it: the place is dead
-//   place.noted       joiner, leaver, noticer         release    unlike `incarnation`: its end is not counted in the roster
+//   place.noted       joiner, leaver, noticer         cas        unlike `incarnation`: its end is not counted in the roster
 //   place.others      the joiner, who holds the lock  relaxed    for showing only; state is stored after them
 //
 // What a place is, from its lock word w and state s:

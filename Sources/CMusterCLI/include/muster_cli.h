@@ -3,6 +3,7 @@
 #ifndef MUSTER_CLI_H
 #define MUSTER_CLI_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -24,5 +25,34 @@ int muster_cli_watch_signals(int *descriptor);
 
 // Reads the next one, waiting for it. Returns 0 or an error.
 int muster_cli_next_signal(int descriptor, muster_cli_signal *signal);
+
+// A command that is run for this process and must not outlive it.
+typedef struct muster_cli_command {
+  const char *const *arguments;    // with NULL behind the last; the first is the program, found as execvp(3) finds it
+  const char *const *environment;  // with NULL behind the last
+  const void *input;               // what it reads on standard input
+  size_t size;
+} muster_cli_command;
+
+// One that runs: in a process group of its own, of which `group` is the id.
+typedef struct muster_cli_running {
+  pid_t group;
+  int report;
+} muster_cli_running;
+
+// What became of one: it could not be executed, for this error, or it ended, with that status of waitpid(2).
+typedef struct muster_cli_ended {
+  int error;
+  int status;
+} muster_cli_ended;
+
+// Starts a command. All of its process group is killed when the calling thread ends, however this process does: a guard, the leader of
+// the group, is told by the kernel. What leaves the group (setsid) gets away. Output and errors are this process's, signals as they were
+// for it, but for SIGPIPE, which kills. Returns 0 or an error.
+int muster_cli_start(const muster_cli_command *command, muster_cli_running *running);
+
+// Waits for its end. The group's id stays its own until it is reaped, so that it can be killed by kill(2) meanwhile.
+muster_cli_ended muster_cli_await(muster_cli_running *running);
+void muster_cli_reap(const muster_cli_running *running);
 
 #endif

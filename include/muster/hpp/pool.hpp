@@ -90,7 +90,10 @@ class PoolBlock {
 
   /// Frees it. muster_pool_free.
   /// \throws muster::error: EBUSY, ESTALE: it was offered, and taken; EPERM. There is no block here afterwards, in any case.
-  void free() { detail::check("free a block of the pool", pool_, leave(&muster_pool_free)); }
+  void free() {
+    const muster_pool *pool = pool_;
+    detail::check("free a block of the pool", pool, leave(&muster_pool_free));
+  }
   void free(std::error_code &ec) noexcept { ec = to_error_code(leave(&muster_pool_free)); }
 
   /// Makes another member its owner. muster_pool_give.
