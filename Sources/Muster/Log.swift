@@ -141,11 +141,13 @@ public final class Log: Sendable {
     guard (try? handle.begin()) != nil else { return ESHUTDOWN }
     defer { handle.end() }
     return LogEntry.with { entry in
+      // Before the pairs, which may take all the room there is.
+      let source = (label: entry.text(label), file: entry.text(file), function: entry.text(function))
       gather(&entry)
       var fields = entry.fields
-      fields.label = entry.text(label)
-      fields.file = entry.text(file)
-      fields.function = entry.text(function)
+      fields.label = source.label
+      fields.file = source.file
+      fields.function = source.function
       fields.line = UInt32(clamping: line)
       var bytes = correlation?.bytes ?? CorrelationID.none
       var message = message

@@ -136,6 +136,14 @@ extension Log.Value {
       self.init(value as! UInt32)
     } else if type == UInt16.self {
       self.init(value as! UInt16)
+    } else if type == Int16.self {
+      self.init(value as! Int16)
+    } else if type == UInt8.self {
+      self.init(value as! UInt8)
+    } else if type == Int8.self {
+      self.init(value as! Int8)
+    } else if type == Float.self {
+      self.init(Double(value as! Float))
     } else {
       self.init(value.description)
     }

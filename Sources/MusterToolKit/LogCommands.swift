@@ -2,6 +2,7 @@
 import ArgumentParser
 import Muster
 import MusterCLI
+import SystemPackage
 
 struct LogCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -127,6 +128,10 @@ struct LogDrainCommand: ParsableCommand {
     if let keep, keep < 1 { throw ValidationError("--keep must be 1 or more, not \(keep)") }
     let isOfFiles = prefix != nil || rotateSize != nil || rotateEvery != nil || keep != nil || keepFor != nil || durable
     if folder == nil, isOfFiles { throw ValidationError("files need a --folder") }
+    let begin = prefix ?? FilePath(log.name).lastComponent?.string ?? log.name
+    if folder != nil, begin.isEmpty || begin.hasPrefix(".") || begin.contains("/") || begin.utf8.count > 200 {
+      throw ValidationError("give a --prefix of 1 to 200 bytes that has no slash and does not begin with a dot")
+    }
   }
 
   func run() throws {

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import Muster
 import MusterCLI
+import SystemPackage
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
 
 /// What `muster log show` and `muster log tail` do.
 struct LogPrinter {
@@ -27,13 +34,17 @@ struct LogPrinter {
       defer { reader.close() }
       let end = wallClock()
       var kept: [LogRecord] = []
-      while output.failure == 0, let record = try reader.nextIfAvailable(), record.time <= .nanoseconds(end) {
+      while output.failure == 0, let record = try reader.nextIfAvailable() {
+        // What was written since is not shown, or a fast writer would have no end. A time that is still to come is of a
+        // clock that was set back; and of what is corrupt it is that of looking.
+        let time = record.time.wholeNanoseconds
+        if record.kind == .written, time > end, time <= wallClock() { break }
         guard let last else {
           put(record)
           continue
         }
         kept.append(record)
-        if kept.count >= 2 * last + 1000 { kept.removeFirst(kept.count - last) }
+        if kept.count - last >= max(last, 1000) { kept.removeFirst(kept.count - last) }
       }
       for record in kept.suffix(last ?? 0) { put(record) }
       flush()
@@ -41,6 +52,7 @@ struct LogPrinter {
       flush()
       throw CommandFailure(log: log.name, error)
     }
+    try checkOutput()
   }
 
   mutating func follow(from start: LogReader.Start, count: Int?, timeout: TimeoutArgument) throws {
@@ -67,6 +79,13 @@ struct LogPrinter {
       }
       throw CommandFailure(log: log.name, error)
     }
+    try checkOutput()
+  }
+
+  /// That nobody reads any more is no failure.
+  private func checkOutput() throws(CommandFailure) {
+    guard output.failure != 0, output.failure != EPIPE else { return }
+    throw CommandFailure("can't print the records: \(Errno(rawValue: output.failure))")
   }
 
   private mutating func put(_ record: LogRecord) {

@@ -1,5 +1,6 @@
 // Logs: records written, read, filtered, drained, and those of a process that died.
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@ using muster::LogDrain;
 using muster::LogDrainOptions;
 using muster::LogFields;
 using muster::LogLevel;
+using muster::LogOptions;
 using muster::LogReader;
 using muster::LogReaderOptions;
 using muster::LogRecord;
@@ -163,6 +165,40 @@ TEST(log, what_the_dead_wrote_is_drained_into_files_once) {
   CHECK(muster::look_at_drain(log).records == 1 && muster::look_at_drain(log).life == ENOENT);
   where.name = "no/name";
   CHECK_THROWS(EINVAL, LogDrain(log, where));
+  log.close();
+  CHECK(unlink(path.c_str()) == 0 && unlink((folder + "/app.log").c_str()) == 0 && rmdir(folder.c_str()) == 0);
+  CHECK(muster::Region::remove(name));
+}
+
+TEST(log, what_a_drain_left_is_not_the_end_of_what_the_next_one_writes) {
+  const std::string name = test::name("left"), folder = test::path("logs");
+  LogOptions large;
+  large.places = 1, large.bytes = 1 << 20;
+  Log log(name, large);
+  log.join();
+  for (int k = 0; k < 5000; k++) log.info("here", {{"k", k}});
+  int ends[2];
+  REQUIRE(pipe2(ends, O_NONBLOCK | O_CLOEXEC) == 0);
+  LogDrainOptions where;
+  where.descriptor = ends[1];
+  {
+    LogDrain drain(log, where);
+    CHECK_EQUAL(drain.finish(), 0u);
+    CHECK(muster::look_at_drain(log).staged > 0);
+  }
+  close(ends[0]), close(ends[1]);
+  REQUIRE(mkdir(folder.c_str(), 0700) == 0);
+  where.folder = folder, where.name = "app";
+  std::string path;
+  {
+    LogDrain drain(log, where);
+    CHECK(drain.finish() > 0);
+    path = drain.path();
+  }
+  std::ifstream file(path);
+  std::size_t lines = 0;
+  for (std::string line; std::getline(file, line);) lines++;
+  CHECK_EQUAL(lines, 5000u);
   log.close();
   CHECK(unlink(path.c_str()) == 0 && unlink((folder + "/app.log").c_str()) == 0 && rmdir(folder.c_str()) == 0);
   CHECK(muster::Region::remove(name));

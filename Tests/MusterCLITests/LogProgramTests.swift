@@ -90,6 +90,15 @@ struct LogProgramTests {
       #expect(first.contains(#""fields":{"bytes":17,"to":"a b"}"#) && first.contains(#""level":"notice""#))
       #expect(json.output.split(separator: "\n").count == 4)
       #expect(try await muster.run("log", "show", name, "-n", "1").output.hasSuffix("thr\\u001bee\n"))
+      let all = try await muster.run("log", "show", name, "-n", "\(Int.max)")
+      #expect(all.status == 0 && messages(all).count == 4, "\(all)")
+      let full = try await script(
+        name,
+        #"""
+        "$muster" log show "$name" >/dev/full; echo $?
+        "$muster" log tail "$name" --from oldest -n 1 >/dev/full; echo $?
+        """#)
+      #expect(full.output == "1\n1\n" && full.errors.contains("No space left"), "\(full)")
       let table = try await muster.run("ls")
       #expect(table.output.split(separator: "\n").contains { $0.hasPrefix("log ") && $0.hasSuffix(name) })
       let state = try #require(try await shown(name))
@@ -265,6 +274,25 @@ struct LogProgramTests {
     #expect(outcome.status == 0 && messages(outcome) == ["one"], "\(outcome)")
   }
 
+  @Test("A place that is corrupt is told, and the others are shown")
+  func corruptPlace() async throws {
+    let path = "/tmp/" + testName("corrupt")
+    defer { unlink(path) }
+    for word in ["one", "two"] {
+      #expect(try await muster.run("log", "put", "--file", path, word).status == 0)
+    }
+    // The head of the first place's ring.
+    var bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+    let magic = Array("MSGRING".utf8)
+    let head = try #require(bytes.indices.first { bytes[$0...].starts(with: magic) })
+    bytes[head] ^= 1
+    try bytes.write(to: URL(fileURLWithPath: path))
+    let show = try await muster.run("log", "show", "--file", path)
+    #expect(
+      show.status == 0 && messages(show) == ["place 0 of the log is corrupt: nothing more is read there", "two"],
+      "\(show)")
+  }
+
   @Test(
     "What can't be done is one line and the status 1; a wrong command line 64",
     arguments: [
@@ -274,6 +302,7 @@ struct LogProgramTests {
       (["log", "show", "x", "--correlation", "1"], 64), (["log", "put", "x", "y", "--pair", "z"], 64),
       (["log", "put", "x", "y", "--level", "off"], 64), (["log", "drain", "x", "--keep", "3"], 64),
       (["log", "drain", "x", "--folder", "/", "--rotate-every", "1ms"], 64), (["log", "level", "x", "loud"], 64),
+      (["log", "drain", "x", "--folder", "/", "--prefix", "a/b"], 64), (["log", "drain", ".x", "--folder", "/"], 64),
     ] as [([String], Int32)])
   func wrong(arguments: [String], status: Int32) async throws {
     let outcome = try await muster.run(arguments)

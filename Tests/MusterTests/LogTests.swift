@@ -64,12 +64,15 @@ struct LogTests {
     try await withName { name in
       let log = try Log(RegionName(name), places: 1, bytes: 4096)
       #expect(log.largestRecord == 1024)
-      try log.write(.info, String(repeating: "m", count: 5000), ["k": .init(String(repeating: "v", count: 90_000))])
+      try log.write(
+        .info, String(repeating: "m", count: 5000), ["k": .init(String(repeating: "v", count: 90_000))],
+        label: "l")
       try log.write(.info, "many", [:], tags: (0..<40).map { "t\($0)" }, file: "", function: "")
       try log.write(.info, "whole")
       let records = try all(name)
       #expect(records.map(\.isCut) == [true, true, false])
       #expect(records[0].message.count > 400 && records[0].message.allSatisfy { $0 == "m" })
+      #expect(records[0].label == "l" && records[0].file == "MusterTests/LogTests.swift")
       #expect(records[1].tags == (0..<32).map { "t\($0)" })
     }
   }

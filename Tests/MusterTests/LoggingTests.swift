@@ -40,7 +40,8 @@ struct LoggingTests {
         metadata: [
           "port": .stringConvertible(80), "big": .stringConvertible(UInt64.max), "half": .stringConvertible(0.5),
           "yes": .stringConvertible(true), "text": "a b", "list": ["x", "y"], "other": .stringConvertible(Broken()),
-          "small": .stringConvertible(UInt8(7)),
+          "small": .stringConvertible(UInt8(7)), "short": .stringConvertible(Int16(-7)),
+          "tiny": .stringConvertible(Int8(-1)), "float": .stringConvertible(Float(0.25)),
         ])
       for level in Logger.Level.allCases { logger.log(level: level, "\(level)", source: "elsewhere") }
       let records = try all(name)
@@ -51,7 +52,8 @@ struct LoggingTests {
       #expect(
         Dictionary(uniqueKeysWithValues: first.pairs.map { ($0.key, $0.value) }) == [
           "port": 80, "big": .uint(.max), "half": 0.5, "yes": true, "text": "a b", "list": #"["x", "y"]"#,
-          "other": "out of order", "small": "7",
+          "other": "out of order", "small": 7, "short": -7, "tiny": -1,
+          "float": 0.25,
         ])
       #expect(records.dropFirst().map(\.message) == records.dropFirst().map { "\($0.level)" })
       #expect(records.count == 8 && records.dropFirst().allSatisfy { $0["source"] == "elsewhere" })

@@ -100,7 +100,8 @@ int muster_log_drain_open(muster_log *MUSTER_NONNULL log, const muster_log_drain
 int muster_log_drain_close(muster_log_drain *MUSTER_NULLABLE drain);
 
 // Writes what is ready, up to one batch (about 128 KiB); `flags`: MUSTER_LOG_DRAIN_ALL or 0. Waits for nothing but the
-// descriptor, if that blocks. *records, if not NULL, is how many it wrote.
+// descriptor, if that blocks. *records, if not NULL, is how many it wrote,
+// without those of a batch that the drain before left.
 //
 // Returns 0, or
 //   EAGAIN      nothing is ready; or a non-blocking descriptor takes no more by now

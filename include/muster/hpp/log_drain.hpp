@@ -68,15 +68,20 @@ class LogDrain {
   void close() { check("close the drain of a log", shut()); }
   void close(std::error_code &ec) noexcept { ec = to_error_code(shut()); }
 
-  /// Writes what is ready, up to one batch, and says how many records. muster_log_drain_step.
+  /// Writes what is ready, up to one batch, and says how many records: 0 also for a batch that the drain before left.
+  /// muster_log_drain_step.
   /// \throws muster::error with the values of that function but EAGAIN; after those of the file, such as ENOSPC, the batch is kept.
-  std::uint64_t step() { return write(0); }
+  std::uint64_t step() {
+    std::uint64_t records;
+    (void)write(0, records);
+    return records;
+  }
 
-  /// Writes all that is there by now, also what would be held back; how many records.
+  /// Writes all that is there by now, also what would be held back, or as much as a non-blocking descriptor takes; how many records.
   /// \throws muster::error as step does.
   std::uint64_t finish() {
     std::uint64_t all = 0, records;
-    while ((records = write(MUSTER_LOG_DRAIN_ALL))) all += records;
+    while (write(MUSTER_LOG_DRAIN_ALL, records)) all += records;
     return all;
   }
 
@@ -123,11 +128,12 @@ class LogDrain {
     return failure;
   }
 
-  std::uint64_t write(std::uint32_t flags) {
-    std::uint64_t records = 0;
+  // Whether it wrote anything, which need not be records of its own.
+  bool write(std::uint32_t flags, std::uint64_t &records) {
+    records = 0;
     const int status = handle_ ? muster_log_drain_step(handle_.get(), flags, &records) : EBADF;
     if (status != EAGAIN) check("drain the log", status);
-    return records;
+    return status == 0;
   }
 
   void check(const char *operation, int status) const {
