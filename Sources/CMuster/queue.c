@@ -13,7 +13,7 @@
 // ---- In place
 
 typedef struct numbers {
-  uint32_t job_size, jobs, levels, members, attempts;
+  uint32_t job_size, jobs, levels, members, attempts, times;
 } numbers;
 
 static int is_possible(const numbers *of) {
@@ -30,7 +30,8 @@ static size_t size_of(const numbers *of) {
 }
 
 static numbers numbers_of(const muster_queue_options *options) {
-  return (numbers){options->job_size, options->jobs, options->levels ? options->levels : 1, options->members, options->attempts};
+  return (numbers){options->job_size, options->jobs, options->levels ? options->levels : 1, options->members,
+                   options->attempts, options->times};
 }
 
 size_t muster_queue_size(const muster_queue_options *options) {
@@ -55,6 +56,7 @@ int muster_queue_init(void *memory, size_t size, const muster_queue_options *opt
   head->levels = of.levels;
   head->members = of.members;
   head->attempts = of.attempts;
+  head->times = of.times != 0;
   __atomic_store_n(&head->magic, QUEUE_MAGIC, __ATOMIC_RELEASE);
   return 0;
 }
@@ -68,7 +70,7 @@ static int check(const void *memory, size_t size, numbers *found) {
   if (size < sizeof *head || __atomic_load_n(&head->magic, __ATOMIC_ACQUIRE) != QUEUE_MAGIC) return EBADMSG;
   if (read_number(&head->version) != QUEUE_VERSION) return EPROTO;
   *found = (numbers){read_number(&head->job_size), read_number(&head->jobs), read_number(&head->levels),
-                     read_number(&head->members), read_number(&head->attempts)};
+                     read_number(&head->members), read_number(&head->attempts), read_number(&head->times)};
   size_t needed = size_of(found);
   return !needed || size < needed ? EBADMSG : 0;
 }
@@ -77,9 +79,11 @@ static void describe(muster_queue *queue, const void *memory, const numbers *fou
   queue->state = part(memory, sizeof(queue_head));
   queue->ends = part(memory, queue_ends_offset());
   queue->cells = part(memory, queue_cells_offset(found->levels));
+  queue->heads_of = part(memory, queue_heads_offset(found->jobs, found->levels));
   queue->job_size = found->job_size;
   queue->levels = found->levels;
   queue->attempts = found->attempts;
+  queue->times = found->times;
   queue->shift = queue_shift(found->jobs);
   for (uint32_t k = 0; k < 2 * found->levels; k++) {
     queue->heads[k] = __atomic_load_n(&queue->ends[k].head, __ATOMIC_RELAXED);

@@ -4,11 +4,9 @@
 
 #include "internal/queue.h"
 
-// How many positions lie between two that a handle tells the others of; how many takes ahead the processor is told what comes.
-#ifndef QTAHEAD
-#define QTAHEAD 6
-#endif
-enum { TELL = 16, AHEAD = QTAHEAD };
+// How many positions lie between two that a handle tells the others of; how many takes ahead the processor is told what comes, in lines
+// of so many bytes; with how many left a taker has come close to who puts.
+enum { TELL = 16, AHEAD = 6, LINE = 64, CLOSE = 48 };
 
 MUSTER_NONBLOCKING static inline uint64_t load(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_RELAXED); }
 MUSTER_NONBLOCKING static inline void store(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELAXED); }
@@ -32,9 +30,6 @@ MUSTER_NONBLOCKING static void note_use(muster_queue *queue, uint32_t lane) {
 
 MUSTER_NONBLOCKING static inline void put_at(muster_queue *queue, uint32_t lane, uint64_t position) {
   store(&queue->tails[lane], position + 1);
-#ifndef NO_H
-  queue_fetch_to_write(queue_cell(queue, lane, position + 8));
-#endif
   if (position % TELL == TELL - 1) tell(&queue->ends[lane].tail, position + 1);
 }
 
@@ -57,7 +52,9 @@ MUSTER_NONBLOCKING int muster_queue_enqueue(muster_queue *queue, uint32_t lane, 
   note_use(queue, lane);
   for (uint64_t turn = 0; turn < most_steps(queue); turn++) {
     if (__builtin_expect(find_room(queue, lane, &position, &seen), 0)) return EBADMSG;
+    // The generation after the stamp: who sees it sees this stamp, or a later one.
     store(&head->stamp, queue_stamp(position, lane));
+    __atomic_store_n(&head->generation, pool_generation(*word), __ATOMIC_RELEASE);
     if (pool_tag_of(*word) != tag) {
       uint64_t queued = (*word & ~(uint64_t)POOL_TAG_MOST) | tag;
       if (!muster_pool_swap(queue->pool, index, word, queued)) return EPERM;
@@ -71,13 +68,18 @@ MUSTER_NONBLOCKING int muster_queue_enqueue(muster_queue *queue, uint32_t lane, 
   return EBADMSG;
 }
 
-// Whether what a cell of this lap holds is queued for it. The word before the stamp: the stamp that was written before the word, or a
-// later one, which is not this position.
+// A stamp counts where the generation says that it is of this episode: else it is what an earlier one left.
+MUSTER_NONBLOCKING static inline int is_stamped(const muster_queue *queue, uint32_t index, uint64_t word) {
+  return __atomic_load_n(&queue_head_of(queue, index)->generation, __ATOMIC_ACQUIRE) == pool_generation(word);
+}
+
+// Whether what a cell of this lap holds is queued for it.
 MUSTER_NONBLOCKING static inline int is_queued_for(const muster_queue *queue, uint64_t cell, uint64_t stamp, queue_found *found) {
   found->index = queue_cell_index(cell);
   if (found->index >= queue->pool->blocks) return 0;
   found->word = muster_pool_word(queue->pool, found->index);
-  return queue_is_queued(found->word) && load(&queue_head_of(queue, found->index)->stamp) == stamp;
+  return queue_is_queued(found->word) && is_stamped(queue, found->index, found->word) &&
+         load(&queue_head_of(queue, found->index)->stamp) == stamp;
 }
 
 MUSTER_NONBLOCKING int muster_queue_find(muster_queue *queue, uint32_t lane, queue_found *found) {
@@ -103,29 +105,36 @@ MUSTER_NONBLOCKING int muster_queue_find(muster_queue *queue, uint32_t lane, que
   return status;
 }
 
-// Tells the processor what the take after some more will touch. Where that is not there yet, the taker is close behind who puts.
+MUSTER_NONBLOCKING static inline int is_filled(uint64_t cell, uint64_t position, uint32_t shift) {
+  return queue_cell_ahead(cell, queue_lap(position, shift)) >= 0;
+}
+
+// Whether what is queued ends soon. To look is to take the line from a putter who is storing into it: so it is done now and then.
+MUSTER_NONBLOCKING static void look_ahead(muster_queue *queue, uint32_t lane, uint64_t position) {
+  int is_close = !is_filled(load(queue_cell(queue, lane, position)), position, queue->shift);
+  __atomic_store_n(&queue->is_close, is_close, __ATOMIC_RELAXED);
+}
+
+// Tells the processor what the take after some more will touch.
 MUSTER_NONBLOCKING static inline void fetch_next(muster_queue *queue, uint32_t lane, uint64_t position) {
-  uint64_t cell = load(queue_cell(queue, lane, position));
-  int is_close = queue_cell_ahead(cell, queue_lap(position, queue->shift)) < 0;
-  if (__atomic_load_n(&queue->is_close, __ATOMIC_RELAXED) != is_close) __atomic_store_n(&queue->is_close, is_close, __ATOMIC_RELAXED);
-  uint32_t index = queue_cell_index(cell);
-  if (is_close || index >= queue->pool->blocks) return;
-  queue_fetch_to_write(&queue->pool->words[index]);
-  const unsigned char *at = muster_pool_bytes(queue->pool, index);
-  queue_fetch(at);
-  queue_fetch(at + QUEUE_FETCH);
-#ifndef NO_G
-  queue_fetch(queue_cell(queue, lane, position + 16));
-#endif
+  uint32_t index = queue_cell_index(load(queue_cell(queue, lane, position)));
+  if (index >= queue->pool->blocks) return;
+  __builtin_prefetch(&queue->pool->words[index]);
+  __builtin_prefetch(queue_head_of(queue, index));
+  __builtin_prefetch(queue_bytes_of(queue, index));
+  __builtin_prefetch(queue_bytes_of(queue, index) + LINE);
 }
 
 MUSTER_NONBLOCKING void muster_queue_took(muster_queue *queue, uint32_t lane, uint64_t position) {
-  fetch_next(queue, lane, position + AHEAD);
   store(&queue->heads[lane], position + 1);
-  if (position % TELL == TELL - 1) tell(&queue->ends[lane].head, position + 1);
+  if (!__atomic_load_n(&queue->is_close, __ATOMIC_RELAXED)) fetch_next(queue, lane, position + AHEAD);
+  if (position % TELL != TELL - 1) return;
+  tell(&queue->ends[lane].head, position + 1);
+  look_ahead(queue, lane, position + CLOSE);
 }
 
-MUSTER_NONBLOCKING int muster_queue_is_put(const muster_queue *queue, uint32_t index) {
+MUSTER_NONBLOCKING int muster_queue_is_put(const muster_queue *queue, uint32_t index, uint64_t word) {
+  if (!is_stamped(queue, index, word)) return 0;
   uint64_t stamp = load(&queue_head_of(queue, index)->stamp);
   uint32_t lane = (uint32_t)stamp & (QUEUE_LANES - 1);
   if (lane >= 2 * queue->levels) return 0;

@@ -24,7 +24,7 @@ static muster_queue_use use_of(uint64_t word) {
 // While the word is QUEUED the putter may still be looking for a cell.
 static muster_queue_use use_in(const muster_queue *queue, uint32_t index, uint64_t word) {
   muster_queue_use use = use_of(word);
-  if (use != MUSTER_QUEUE_QUEUED || muster_queue_is_put(queue, index)) return use;
+  if (use != MUSTER_QUEUE_QUEUED || muster_queue_is_put(queue, index, word)) return use;
   return pool_tag_of(word) == QUEUE_AGAIN ? MUSTER_QUEUE_RETURNING : MUSTER_QUEUE_PUTTING;
 }
 
@@ -99,7 +99,7 @@ static void describe_job(const muster_queue *queue, uint32_t index, uint64_t wor
   *entry = (muster_queue_entry){.id = muster_pool_name(index, word), .use = use_in(queue, index, word)};
   uint32_t size = __atomic_load_n(&head->size, __ATOMIC_RELAXED);
   if (entry->use != MUSTER_QUEUE_PUTTING) entry->size = size <= queue->job_size ? size : queue->job_size;
-  entry->level = queue_level_of(queue, head);
+  if (entry->use != MUSTER_QUEUE_PUTTING) entry->level = queue_level_of(queue, head);
   entry->attempts = __atomic_load_n(&head->attempts, __ATOMIC_RELAXED);
   entry->put_at = __atomic_load_n(&head->put_at, __ATOMIC_RELAXED);
   entry->returned = pool_tag_of(word) == QUEUE_AGAIN;

@@ -6,12 +6,6 @@
 
 #include "internal/queue.h"
 
-// How many claims ahead the processor is told what comes.
-#ifndef QAHEAD
-#define QAHEAD 3
-#endif
-enum { AHEAD = QAHEAD };
-
 // No system call, where the vDSO is there.
 #if defined(__clang__)
 #pragma clang diagnostic push
@@ -37,26 +31,10 @@ MUSTER_NONBLOCKING static void let_go(muster_queue *queue, uint32_t index, uint6
   queue_answer_if_finished(queue);
 }
 
-// What the claim after some more is likely to get, whose lines are with whoever had it last.
-MUSTER_NONBLOCKING static inline void fetch_next(const muster_queue *queue) {
-  const muster_pool *pool = queue->pool;
-  uint32_t top = __atomic_load_n(&pool->top, __ATOMIC_RELAXED);
-  if (top < AHEAD) return;
-  uint32_t next = __atomic_load_n(&pool->stack[top - AHEAD], __ATOMIC_RELAXED);
-  const unsigned char *at = muster_pool_bytes(pool, next);
-  queue_fetch_to_write(&pool->words[next]);
-  queue_fetch_to_write(at);
-  queue_fetch_to_write(at + QUEUE_FETCH);
-}
-
 // The block first, then the look at whether the queue is finished (argument 7 in queue.h).
-MUSTER_NONBLOCKING static inline int claim(muster_queue *queue, uint32_t *index, uint64_t *word) {
+MUSTER_NONBLOCKING static inline int claim(muster_queue *queue, uint32_t tag, uint32_t *index, uint64_t *word) {
   if (__builtin_expect(!muster_pool_may(queue->pool), 0)) return EPERM;
-#ifndef NO_B
-  if (__builtin_expect(__atomic_load_n(&queue->pool->top, __ATOMIC_RELAXED) == 0, 0))
-    __atomic_store_n(&queue->pool->cursor, queue->pool->cursor + 1, __ATOMIC_RELAXED);
-#endif
-  int status = muster_pool_claim(queue->pool, QUEUE_FILLING, index, word);
+  int status = muster_pool_claim(queue->pool, tag, index, word);
   if (__builtin_expect(status, 0)) return is_finished(queue) ? EPIPE : status;
   if (__builtin_expect(!is_finished(queue), 1)) return 0;
   let_go(queue, *index, *word);
@@ -66,12 +44,9 @@ MUSTER_NONBLOCKING static inline int claim(muster_queue *queue, uint32_t *index,
 MUSTER_NONBLOCKING static inline int commit(muster_queue *queue, uint32_t index, uint64_t word, size_t size, uint32_t level) {
   queue_job_head *head = queue_head_of(queue, index);
   __atomic_store_n(&head->size, (uint32_t)size, __ATOMIC_RELAXED);
-  __atomic_store_n(&head->level, level, __ATOMIC_RELAXED);
   __atomic_store_n(&head->attempts, 0, __ATOMIC_RELAXED);
   __atomic_store_n(&head->next, 0, __ATOMIC_RELAXED);
-#ifndef NO_F
-  __atomic_store_n(&head->put_at, coarse_now(), __ATOMIC_RELAXED);
-#endif
+  __atomic_store_n(&head->put_at, queue->times ? coarse_now() : 0, __ATOMIC_RELAXED);
   int status = muster_queue_enqueue(queue, queue_lane_of(level, 0), index, &word, QUEUE_QUEUED);
   if (__builtin_expect(status == 0, 1)) return muster_queue_answer(queue), 0;
   // EPERM: who settles has freed it already.
@@ -84,9 +59,9 @@ MUSTER_NONBLOCKING int muster_queue_put(muster_queue *queue, const void *bytes, 
   if (__builtin_expect(level >= queue->levels, 0)) return EINVAL;
   uint32_t index;
   uint64_t word;
-  int status = claim(queue, &index, &word);
+  // QUEUED from the beginning: it is not yet, since what is in the block has another generation.
+  int status = claim(queue, QUEUE_QUEUED, &index, &word);
   if (__builtin_expect(status, 0)) return status;
-  fetch_next(queue);
   if (size) memcpy(queue_bytes_of(queue, index), bytes, size);
   return commit(queue, index, word, size, level);
 }
@@ -95,7 +70,7 @@ MUSTER_NONBLOCKING int muster_queue_claim(muster_queue *queue, muster_queue_job 
   uint32_t index;
   uint64_t word;
   *job = (muster_queue_job){0};
-  int status = claim(queue, &index, &word);
+  int status = claim(queue, QUEUE_FILLING, &index, &word);
   if (status) return status;
   job->id = muster_pool_name(index, word);
   job->bytes = queue_bytes_of(queue, index);

@@ -56,10 +56,10 @@ MUSTER_NONBLOCKING int muster_queue_settle_block(muster_pool *pool, uint32_t ind
     case QUEUE_TAKEN: return take_over(queue, index, word, QUEUE_TAKEN);
     case QUEUE_RETURNING: return take_over(queue, index, word, QUEUE_RETURNING);
     case QUEUE_AGAIN:
-      if (muster_queue_is_put(queue, index)) return become_nobodys(queue, index, word, QUEUE_AGAIN);
+      if (muster_queue_is_put(queue, index, word)) return become_nobodys(queue, index, word, QUEUE_AGAIN);
       return take_over(queue, index, word, QUEUE_RETURNING);
     case QUEUE_QUEUED:
-      if (muster_queue_is_put(queue, index)) return become_nobodys(queue, index, word, QUEUE_QUEUED);
+      if (muster_queue_is_put(queue, index, word)) return become_nobodys(queue, index, word, QUEUE_QUEUED);
       break;
     case QUEUE_ASIDE:
     case QUEUE_RETRYING: return become_nobodys(queue, index, word, QUEUE_ASIDE);
@@ -92,8 +92,8 @@ uint64_t muster_queue_keep(uint32_t index, uint64_t word, uint64_t freed, void *
   switch (pool_tag_of(word)) {
     case QUEUE_TAKEN: return queue_nobodys(word, QUEUE_TAKEN);
     case QUEUE_RETURNING: return queue_nobodys(word, QUEUE_RETURNING);
-    case QUEUE_AGAIN: return queue_nobodys(word, muster_queue_is_put(queue, index) ? QUEUE_AGAIN : QUEUE_RETURNING);
-    case QUEUE_QUEUED: return muster_queue_is_put(queue, index) ? queue_nobodys(word, QUEUE_QUEUED) : freed;
+    case QUEUE_AGAIN: return queue_nobodys(word, muster_queue_is_put(queue, index, word) ? QUEUE_AGAIN : QUEUE_RETURNING);
+    case QUEUE_QUEUED: return muster_queue_is_put(queue, index, word) ? queue_nobodys(word, QUEUE_QUEUED) : freed;
     case QUEUE_ASIDE:
     case QUEUE_RETRYING: return queue_nobodys(word, QUEUE_ASIDE);
     default: return freed;

@@ -18,16 +18,10 @@
 #endif
 
 // How often to look before sleeping, and how long a turn is, in pauses of the processor.
-#ifndef QFRAC
-#define QFRAC 8
-#endif
-#ifndef QMOST
-#define QMOST 512
-#endif
-#ifndef QSTREAM
-#define QSTREAM 32
-#endif
-enum { SPINS = 200, PAUSES = 16, STREAM = QSTREAM, EASE_MOST = QMOST, EASE_FIRST = 16 };
+enum { SPINS = 200, PAUSES = 16 };
+
+// How many jobs in a row make a stream; how long to stay away from it, in pauses, at first and at most.
+enum { STREAM = 32, EASE_FIRST = 16, EASE_MOST = 512 };
 
 // ---- Waking
 
@@ -113,9 +107,11 @@ static int poll_job(muster_queue *queue, uint32_t *roster, muster_wait_set *set)
   return EAGAIN;
 }
 
+// Who calls makes each putter wake once: not for what is there.
 int muster_queue_poll(muster_queue *queue, muster_wait_set *set) {
   uint32_t roster;
-  return muster_pool_may(queue->pool) ? poll_job(queue, &roster, set) : EPERM;
+  if (!muster_pool_may(queue->pool)) return EPERM;
+  return muster_queue_is_any(queue) == 0 ? 0 : poll_job(queue, &roster, set);
 }
 
 // Finished or not is looked at after the call for room.
@@ -136,14 +132,14 @@ MUSTER_NONBLOCKING static uint32_t taken_since_it_waited(const muster_queue *que
 }
 
 // Who takes jobs as fast as they are put comes to work on the very lines that the putter is about to store into, and both are slower than
-// one of them alone. So in a stream of jobs a taker that has come close stays away until there are some again, an eighth of all at best.
+// one of them alone. So in a stream of jobs a taker that has come close stays away until there are some again, a quarter of all at best.
 // Where jobs come one by one, or take their time, there is no stream.
 static void stay_away(muster_queue *queue) {
   uint32_t came = taken_since_it_waited(queue), jobs = queue->pool->blocks;
   __atomic_store_n(&queue->waited_at, __atomic_load_n(&queue->takes, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
   if (came < STREAM || !queue->pool->may_spin) return;
   uint32_t ease = __atomic_load_n(&queue->ease, __ATOMIC_RELAXED);
-  if (came < jobs / QFRAC) ease = ease < EASE_MOST / 2 ? 2 * ease + EASE_FIRST : EASE_MOST;
+  if (came < jobs / 4) ease = ease < EASE_MOST / 2 ? 2 * ease + EASE_FIRST : EASE_MOST;
   else if (came > jobs / 2) ease /= 2;
   __atomic_store_n(&queue->ease, ease, __ATOMIC_RELAXED);
   pause_for(ease);
@@ -198,37 +194,35 @@ int muster_queue_take_wait(muster_queue *queue, muster_deadline deadline, muster
   }
 }
 
-// Until a claim may be tried again: 0, or what it came to. Watching is the pool's sleep's; the group's roster as it was before it.
+// Until a claim may be tried again: 0, or what it came to.
 static int wait_for_room(muster_queue *queue, muster_deadline deadline) {
   if (deadline <= 0) return ETIMEDOUT;
   if (spin_for_room(queue)) return 0;
   muster_wait_set set;
+  uint32_t roster = muster_group_roster(queue->pool->group);
   int status = muster_queue_poll_room(queue, &set);
-  if (status != EAGAIN) return status;
-  if (muster_deadline_passed(deadline)) return ETIMEDOUT;
-  status = muster_wait_any(&set, deadline);
-  if (status == ETIMEDOUT) return 0;
-  return status;
+  if (status == EAGAIN) {
+    status = muster_deadline_passed(deadline) ? ETIMEDOUT : muster_wait_any(&set, deadline);
+    if (status == ETIMEDOUT && !muster_deadline_passed(deadline)) status = 0;
+  }
+  // Who was served, or waits no more, must not be relied on to watch for the others.
+  return end_wait(queue, roster, status);
 }
 
 int muster_queue_claim_wait(muster_queue *queue, muster_deadline deadline, muster_queue_job *job) {
   for (;;) {
-    uint32_t roster = muster_group_roster(queue->pool->group);
     int status = muster_queue_claim(queue, job);
-    if (status != ENOSPC) return status;
-    status = wait_for_room(queue, deadline);
-    muster_group_unwatch(queue->pool->group, roster);
+    if (status == ENOSPC) status = wait_for_room(queue, deadline);
+    else return status;
     if (status) return status;
   }
 }
 
 int muster_queue_put_wait(muster_queue *queue, const void *bytes, size_t size, uint32_t level, muster_deadline deadline) {
   for (;;) {
-    uint32_t roster = muster_group_roster(queue->pool->group);
     int status = muster_queue_put(queue, bytes, size, level);
-    if (status != ENOSPC) return status;
-    status = wait_for_room(queue, deadline);
-    muster_group_unwatch(queue->pool->group, roster);
+    if (status == ENOSPC) status = wait_for_room(queue, deadline);
+    else return status;
     if (status) return status;
   }
 }

@@ -153,7 +153,7 @@ static void other_numbers(void) {
     queue_scene scene = queue_test_scene(&usual);
     queue_head *head = scene.memory;
     uint32_t *numbers[] = {&head->job_size, &head->jobs, &head->levels, &head->members};
-    *numbers[which] = which == 0 ? SIZE - 16 : 1;
+    *numbers[which] = which == 0 ? SIZE + 16 : 1;
     muster_queue *queue;
     CHECK_STATUS(muster_queue_attach(scene.memory, scene.size, &queue), EBADMSG);
     CHECK(!queue);

@@ -10,20 +10,20 @@
 // As written to the queue, not as the header says.
 enum { JOBS = 100, SIZE = QUEUE_TEST_SIZE, MEMBERS = 4, LEVELS = 3, LIMIT = 3 };
 
-static const muster_queue_options usual = {.job_size = SIZE, .jobs = JOBS, .levels = LEVELS, .members = MEMBERS, .attempts = LIMIT};
+static const muster_queue_options usual = {.job_size = SIZE, .jobs = JOBS, .levels = LEVELS, .members = MEMBERS, .attempts = LIMIT, .times = 1};
 
 static size_t size_with(uint32_t job_size, uint32_t jobs, uint32_t levels, uint32_t members) {
   return muster_queue_size(&(muster_queue_options){.job_size = job_size, .jobs = jobs, .levels = levels, .members = members});
 }
 
 static void sizes(void) {
-  CHECK_EQUAL(size_with((UINT32_C(1) << 30) - 31, 1, 1, 1), 0);
+  CHECK_EQUAL(size_with((UINT32_C(1) << 30) + 1, 1, 1, 1), 0);
   CHECK_EQUAL(size_with(1, 0, 1, 1), 0);
   CHECK_EQUAL(size_with(1, (UINT32_C(1) << 24) + 1, 1, 1), 0);
   CHECK_EQUAL(size_with(1, 1, 17, 1), 0);
   CHECK_EQUAL(size_with(1, 1, 1, 0), 0);
   CHECK_EQUAL(size_with(1, 1, 1, 257), 0);
-  CHECK(size_with((UINT32_C(1) << 30) - 32, 1, 16, 256) > UINT32_C(1) << 30);
+  CHECK(size_with(UINT32_C(1) << 30, 1, 16, 256) > UINT32_C(1) << 30);
   CHECK(size_with(0, 1, 1, 1) > 0);
   CHECK_EQUAL(size_with(8, 64, 0, 1), size_with(8, 64, 1, 1));
   CHECK_EQUAL(size_with(8, 1024, 2, 1) - size_with(8, 1024, 1, 1), 2 * (1024 * 8 + 256));

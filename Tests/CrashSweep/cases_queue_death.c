@@ -22,6 +22,7 @@ static void leave_on_its_way(muster_queue *queue, uint64_t id) {
   queue_job_head *head = queue_head_of(queue, muster_pool_index(id));
   head->attempts = 1;
   head->stamp = queue_stamp(0, queue_lane_of(1, 1));
+  head->generation = pool_generation(id);
   leave_at(queue, id, QUEUE_AGAIN, 1);
 }
 

@@ -32,17 +32,18 @@
 // How it works. A job lies in a block of a pool (pool.h), whose word says who has it: one compare-and-swap takes it. Each level has two
 // lanes, one for jobs that came back, one for new ones. A lane is an array of cells; position n is cell n mod cells, in lap n / cells.
 // A cell holds a lap and a block, and only ever goes from one lap to the next.
-//   put:  the block is mine, FILLING. Write it; find the first position whose cell is of the lap before; write that position into the
-//         block; make the word QUEUED; swap the cell to {this lap, block}. That swap is the put. Where another was first: the next.
+//   put:  the block is mine. Write it; find the first position whose cell is of the lap before; write that position and the word's
+//         generation into the block; swap the cell to {this lap, block}. That swap is the put. Where another was first: the next.
 //   take: find the first position whose cell is of this lap and whose block is queued *for that position*; swap its word from
 //         {.., putter, QUEUED} to {.., me, TAKEN}. Nothing else is written: a cell whose block is not queued for it is spent.
 //
 // Why it is right, in the terms of C11 (words and cells: sequentially consistent):
 //   1. A word is of one episode. Its generation rises when the block is freed and whenever the job comes back, so {generation, owner,
 //      QUEUED} never recurs, and a swap from it takes the job as it was seen, or fails. Hence exactly one takes it.
-//   2. "Block b is queued for position p" means: its word is QUEUED and the position in it is p. The putter writes p only when it has seen
-//      p's cell in the lap before, thus nobody can find b by that cell but after the putter's own swap: nobody takes what was not put, and the
-//      putter may write another position when that swap fails. After it, it touches b no more.
+//   2. "Block b is queued for position p" means: its word is QUEUED, and the generation and position in it are the word's and p. The putter
+//      writes p, then the generation, only when it has seen p's cell in the lap before, thus nobody can find b by that cell but after the
+//      putter's own swap: nobody takes what was not put, and the putter may write another position when that swap fails. After it, it
+//      touches b no more. What an earlier life of b left in it has another generation.
 //   3. Who finds the cell of p in this lap with a block that is not queued for p knows that this stays so: the block was queued for it
 //      before the cell was filled, so it has been taken, and is never queued for p again.
 //   4. No gaps. Who fills p has seen p - 1 filled, so what is filled is a prefix; who goes past p has seen it spent, so what is spent is a
@@ -50,21 +51,21 @@
 //      not there yet: the cell at its end, one lap back, is spent. Where the two ends are, everyone notes for himself and tells
 //      the others now and then: numbers that may be too small, never too large.
 //   5. Deaths. A word names the exact life of a member (group.h); any member settles those that have ended, and does so by swaps from the
-//      exact word he saw. FILLING: free. QUEUED: is it in the cell of its position? then it was put and stays, nobody's; else it never was
+//      exact word he saw. Claimed: free. QUEUED: is it in the cell of its position? then it was put and stays, nobody's; else it never was
 //      put, and is free. TAKEN: to be returned by the one who settles: next = attempts + 1, RETURNING, attempts = next, then either ASIDE
 //      or put again. Each of these can be done over by the next settler, should this one die: what is read in a step is not
 //      written in it.
 //   6. No sleeper misses a job. It reads `bell`, adds to `calls`, looks at all lanes and for deaths, then sleeps at `bell` as it was; who
 //      puts looks at `calls` after the swap of the cell and, where it is another number than it answered last, changes `bell` and
 //      wakes. Sleepers also watch all members: a death wakes them, and they settle it.
-//   7. The end is seen by all. Who claims a block makes its word FILLING, then looks whether the queue is finished; who finds the queue
-//      finished, then goes over all words and sees none that is queued, taken or being put, has seen each after which it can't become so.
+//   7. The end is seen by all. Who puts makes a block his own, then looks whether the queue is finished; who finds it finished, then goes
+//      over all words and sees none that is queued, taken or being put, has seen each after it could become so no more.
 //
 // Membership belongs to the thread that joined: when it ends, its jobs come back. Until then any thread of the process may use the
 // handle, also several at once; but for joining, leaving and closing, when nobody else may. What a thread has taken by such a
 // handle must not be used when the thread that joined has ended: new calls give EPERM.
 //
-// Limits: jobs of 0 bytes to 1 GiB - 32, 1 to 2^24 of them at a time, 1 to 256 members. Each job takes 40 bytes and, for each level, 16
+// Limits: jobs of 0 bytes to 1 GiB, 1 to 2^24 of them at a time, 1 to 256 members. Each job takes 40 bytes and, for each level, 16
 // or more (twice as much where the number is no power of two). Every put wakes all who sleep. Who may write to the memory can hide, forge
 // or repeat jobs: docs/queue.md has that, and the layout.
 // SPDX-License-Identifier: Apache-2.0
@@ -79,7 +80,7 @@
 
 MUSTER_BEGIN_DECLS
 
-#define MUSTER_QUEUE_JOB_SIZE_MAX ((UINT32_C(1) << 30) - 32)
+#define MUSTER_QUEUE_JOB_SIZE_MAX (UINT32_C(1) << 30)
 #define MUSTER_QUEUE_JOBS_MAX (UINT32_C(1) << 24)
 #define MUSTER_QUEUE_LEVELS_MAX 16
 #define MUSTER_QUEUE_MEMBERS_MAX MUSTER_GROUP_CAPACITY_MAX
@@ -100,7 +101,7 @@ typedef struct muster_queue_options {
   uint32_t attempts;         // after so many failures a job is set aside; 0: never. When attaching, it is as it is
   uint32_t flags;            // from here on by name only: muster_region_flags; 0 is MUSTER_REGION_OPEN
   uint32_t permissions;      // `mode` of a region
-  uint32_t reserved;
+  uint32_t times;            // 1: each job notes when it was put, which costs a look at the clock. When attaching, it is as it is
   uint64_t layout;           // what the jobs mean, as a number of yours; 0 when attaching: any
   muster_deadline deadline;  // as of a region
   muster_mismatch *MUSTER_NULLABLE mismatch;  // filled in at EPROTO
@@ -109,7 +110,7 @@ typedef struct muster_queue_options {
 // A job in this member's hands: claimed to be written, or taken to be done.
 typedef struct muster_queue_job {
   uint64_t id;        // what the functions below call it by, while it is in these hands
-  void *MUSTER_NULLABLE bytes;  // where it lies, aligned to 16
+  void *MUSTER_NULLABLE bytes;  // where it lies, aligned to 16, and to 64 where jobs may have 64 bytes or more
   uint32_t size;      // of a claimed one: what it may have at most
   uint32_t level;     // of a taken one
   uint32_t attempts;  // failures before this
@@ -136,7 +137,7 @@ typedef enum MUSTER_OPEN_ENUM muster_queue_use {
 typedef struct muster_queue_entry {
   uint64_t id;
   uint64_t position;    // the how manyth of its lane, where it is queued: those that came back, or of the new ones
-  int64_t put_at;       // CLOCK_MONOTONIC when it was put, to some milliseconds; of no meaning after a restart of the machine
+  int64_t put_at;       // CLOCK_MONOTONIC when it was put, to some milliseconds (`times`; else 0); means nothing after a restart of the machine
   muster_queue_use use;
   uint32_t size;
   uint32_t level;
@@ -172,7 +173,7 @@ typedef struct muster_queue_state {
 } muster_queue_state;
 
 // In place: the bytes that a queue takes (0 for numbers that can't be), and how to lay one into memory that no one uses as a queue. Of
-// the options the first five count. Returns 0, EINVAL (the numbers, alignment, size), ENOTSUP (no robust mutexes here).
+// the options the first five count, and `times`. Returns 0, EINVAL (the numbers, alignment, size), ENOTSUP (no robust mutexes here).
 size_t muster_queue_size(const muster_queue_options *MUSTER_NONNULL options);
 int muster_queue_init(void *MUSTER_NONNULL memory, size_t size,
                       const muster_queue_options *MUSTER_NONNULL options) MUSTER_MUST_CHECK;

@@ -12,9 +12,11 @@ struct muster_queue {
   queue_state *state;
   queue_ends *ends;
   uint64_t *cells;     // lane k's begin at k << shift
+  queue_job_head *heads_of;  // the blocks
   uint32_t job_size;   // these are checked at attach; never read again
   uint32_t levels;
   uint32_t attempts;
+  uint32_t times;
   uint32_t shift;
   uint32_t rung;       // the calls that this handle has answered
   uint32_t takes;      // so many were asked for
@@ -28,10 +30,10 @@ struct muster_queue {
 };
 
 static inline queue_job_head *queue_head_of(const muster_queue *queue, uint32_t index) {
-  return (queue_job_head *)(void *)muster_pool_bytes(queue->pool, index);
+  return &queue->heads_of[index];
 }
 static inline unsigned char *queue_bytes_of(const muster_queue *queue, uint32_t index) {
-  return muster_pool_bytes(queue->pool, index) + sizeof(queue_job_head);
+  return muster_pool_bytes(queue->pool, index);
 }
 static inline uint64_t *queue_cell(const muster_queue *queue, uint32_t lane, uint64_t position) {
   uint64_t mask = (UINT64_C(1) << queue->shift) - 1;
@@ -51,26 +53,14 @@ static inline uint64_t queue_nobodys(uint64_t word, uint32_t tag) {
 
 // The level of a job, by its head, which may be anything.
 static inline uint32_t queue_level_of(const muster_queue *queue, const queue_job_head *head) {
-  uint32_t level = __atomic_load_n(&head->level, __ATOMIC_RELAXED);
+  uint32_t level = ((uint32_t)__atomic_load_n(&head->stamp, __ATOMIC_RELAXED) & (QUEUE_LANES - 1)) / 2;
   return level < queue->levels ? level : queue->levels - 1;
-}
-
-// Lines of so many bytes are brought before they are needed: to be read, to be written. (gcc takes the second for the first where it may
-// not assume prefetchw, which processors of 64 bits have, or pass over.)
-enum { QUEUE_FETCH = 64 };
-static inline void queue_fetch(const void *line) { __builtin_prefetch(line, 0); }
-static inline void queue_fetch_to_write(const void *line) {
-#if defined(__x86_64__)
-  __asm__ volatile("prefetchw %0" : : "m"(*(const unsigned char *)line));
-#else
-  __builtin_prefetch(line, 1);
-#endif
 }
 
 // ---- queue_lane.c
 
-// Queues block `index`, whose word is `*word`, its owner's (FILLING or RETURNING), and is `tag` of the same owner then. Returns 0; EPERM: the
-// word is no longer that; EBADMSG: the lane is corrupt; *word is what it is.
+// Queues block `index`, whose word is `*word`, its owner's, not queued yet, and is `tag` of the same owner then. Returns 0; EPERM: the word
+// is no longer that; EBADMSG: the lane is corrupt; *word is what it is.
 int muster_queue_enqueue(muster_queue *queue, uint32_t lane, uint32_t index, uint64_t *word, uint32_t tag) MUSTER_NONBLOCKING;
 
 // The first job of a lane that is queued, and its word as seen. Returns 0; EAGAIN: there was none; EBUSY: gave up.
@@ -84,8 +74,8 @@ int muster_queue_find(muster_queue *queue, uint32_t lane, queue_found *found) MU
 // It was taken.
 void muster_queue_took(muster_queue *queue, uint32_t lane, uint64_t position) MUSTER_NONBLOCKING;
 
-// Whether a block whose word is QUEUED or AGAIN is in the cell of its position.
-int muster_queue_is_put(const muster_queue *queue, uint32_t index) MUSTER_NONBLOCKING;
+// Whether a block whose word is this, QUEUED or AGAIN, is in the cell of its position.
+int muster_queue_is_put(const muster_queue *queue, uint32_t index, uint64_t word) MUSTER_NONBLOCKING;
 
 // How many positions of a lane have been filled.
 uint64_t muster_queue_filled(const muster_queue *queue, uint32_t lane) MUSTER_NONBLOCKING;

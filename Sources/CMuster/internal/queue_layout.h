@@ -6,19 +6,22 @@
 //   queue_state                                             384
 //   a lane's ends, for each lane                            256 a lane
 //   cells of each lane                                      8 a cell, rounded up to 128
+//   a queue_job_head for each block                         32 a block, rounded up to 128
 //   a pool (pool_layout.h), whose blocks are the jobs
 //
 // Lane 2 l is of the jobs of level l that came back, lane 2 l + 1 of the new ones: they are served in the order of their numbers. A lane
 // has as many cells as there are jobs, rounded up to a power of two, and at least 64.
 //
 // Cell, 64 bits: bits 0..24 the block's index + 1, bits 25..63 the lap + 1 of the position that it was filled for; all 0 at first.
-// Position n lies in cell n mod cells in lap n / cells. A block begins with a queue_job_head; its `stamp` is position * 32 + lane.
+// Position n lies in cell n mod cells in lap n / cells. The stamp of a job is position * 32 + lane. What is said of a job lies beside those of others, not before its
+// bytes: whatever one writes has to come from whoever had it last, and so it is fewer lines.
 //
 //   tag        owner         means                                         if its owner is dead, who settles makes it
 //   ---------  ------------  --------------------------------------------  ---------------------------------------------
-//   FILLING    a member      claimed, being written                        free
-//   QUEUED     putter, or    new, and queued where `stamp` says, if it is  nobody's, if it is in that cell; else free, as
-//              nobody        in that cell                                  it never was put
+//   FILLING    a member      claimed, being written in place               free
+//   QUEUED     putter, or    new, and queued where `stamp` says, if `gen-  nobody's, if it is in that cell; else free, as
+//              nobody        eration` is the word's and it is in that      it never was put
+//                            cell; else it is being put
 //   AGAIN      the same      came back, and queued where `stamp` says      nobody's, if it is in that cell; else RETURNING
 //   TAKEN      a member      it is working on it                           his own, and returns it as failed
 //   RETURNING  a member      `next` attempts, to be queued or set aside    his own, and goes on
@@ -30,12 +33,13 @@
 //   word      as above; QUEUED and AGAIN to TAKEN:  seq_cst cas       as above
 //             anyone
 //   cell      who puts                              seq_cst cas       it was put, or not
-//   stamp     who has the block, before QUEUED and  relaxed, before   the cell tells whether it came to be put
-//             between two swaps of cells            a seq_cst cas
+//   stamp     who has the block, before the cell    relaxed           the cell tells whether it came to be put. The
+//                                                                     level is known by it until the block is free
+//   gen-      the same, after the first stamp: that  release           other than the word's: `stamp` is of an earlier
+//   eration   of the word                                             episode
 //   next      who has the block, TAKEN              relaxed           written again by who settles, from `attempts`
 //   attempts  who has the block, RETURNING: next    relaxed           written again by who settles, from `next`
-//   size,     who has the block, FILLING            relaxed           free, or of a job that was put
-//   level,
+//   size,     who has the block, before it is put   relaxed           free, or of a job that was put
 //   put_at
 //   head,     who took or put a 16th, or came far   relaxed cas,      a number that is smaller than it could be
 //   tail                                            growing
@@ -82,7 +86,9 @@ typedef struct queue_head {
   uint32_t levels;
   uint32_t members;
   uint32_t attempts;
-  uint64_t unused[12];
+  uint32_t times;
+  uint32_t reserved;
+  uint64_t unused[11];
 } queue_head;
 
 _Static_assert(sizeof(queue_head) == QUEUE_LINE, "the state begins on a line of its own");
@@ -106,14 +112,14 @@ _Static_assert(sizeof(queue_ends) == 2 * QUEUE_LINE, "a line for who takes, one 
 
 typedef struct queue_job_head {
   uint64_t stamp;
+  int64_t put_at;
   uint32_t size;
-  uint32_t level;
+  uint32_t generation;
   uint32_t attempts;
   uint32_t next;
-  int64_t put_at;
 } queue_job_head;
 
-_Static_assert(sizeof(queue_job_head) == 32, "what JOB_SIZE_MAX leaves room for");
+_Static_assert(sizeof(queue_job_head) == 32, "two in a line");
 
 // ---- Cells and stamps
 
@@ -144,14 +150,17 @@ static inline uint32_t queue_shift(uint32_t jobs) {
   return shift;
 }
 static inline size_t queue_up(size_t bytes) { return (bytes + QUEUE_LINE - 1) / QUEUE_LINE * QUEUE_LINE; }
-static inline uint32_t queue_block_size(uint32_t job_size) { return job_size + (uint32_t)sizeof(queue_job_head); }
+static inline uint32_t queue_block_size(uint32_t job_size) { return job_size < MUSTER_POOL_BLOCK_SIZE_MIN ? MUSTER_POOL_BLOCK_SIZE_MIN : job_size; }
 static inline size_t queue_ends_offset(void) { return sizeof(queue_head) + sizeof(queue_state); }
 static inline size_t queue_cells_offset(uint32_t levels) { return queue_ends_offset() + 2 * levels * sizeof(queue_ends); }
 static inline size_t queue_cells_size(uint32_t jobs, uint32_t levels) {
   return queue_up(((size_t)2 * levels << queue_shift(jobs)) * sizeof(uint64_t));
 }
-static inline size_t queue_pool_offset(uint32_t jobs, uint32_t levels) {
+static inline size_t queue_heads_offset(uint32_t jobs, uint32_t levels) {
   return queue_cells_offset(levels) + queue_cells_size(jobs, levels);
+}
+static inline size_t queue_pool_offset(uint32_t jobs, uint32_t levels) {
+  return queue_heads_offset(jobs, levels) + queue_up(jobs * sizeof(queue_job_head));
 }
 
 #endif
