@@ -134,7 +134,7 @@ int muster_queue_next(const muster_queue *queue, uint32_t uses, uint32_t *cursor
   return ENOENT;
 }
 
-uint32_t muster_queue_job_size(const muster_queue *queue) { return queue->job_size; }
-uint32_t muster_queue_member(const muster_queue *queue) { return muster_pool_member(queue->pool); }
+MUSTER_NONBLOCKING uint32_t muster_queue_job_size(const muster_queue *queue) { return queue->job_size; }
+MUSTER_NONBLOCKING uint32_t muster_queue_member(const muster_queue *queue) { return muster_pool_member(queue->pool); }
 muster_group *muster_queue_group(const muster_queue *queue) { return queue->pool->group; }
 muster_region *muster_queue_region(const muster_queue *queue) { return queue->region; }

@@ -12,7 +12,7 @@
 #include "support.h"
 #include "test.h"
 
-enum { PUTTERS = 2, TAKERS = 4, WORKERS = PUTTERS + TAKERS, NUMBERS = 6000, LEVELS = 3, LIVES = 1 << 14 };
+enum { PUTTERS = 2, TAKERS = 4, WORKERS = PUTTERS + TAKERS, NUMBERS = 1000000, LEVELS = 3, KILLS = 150, LIVES = 1 << 10 };
 
 // What is known of each job, in shared memory.
 typedef struct record {
@@ -27,8 +27,8 @@ typedef struct arena {
   record records[PUTTERS * NUMBERS];
   uint32_t next[PUTTERS];        // the next number of each putter
   uint32_t doomed[LIVES];        // lives that have been killed, or are about to be
-  uint32_t over;                 // takers that were told that there is no more
   uint32_t lives;
+  uint32_t enough;               // 1: nothing more is to be put
 } arena;
 
 typedef struct storm {
@@ -50,7 +50,7 @@ static void put_all(void *context) {
   uint64_t random = at->seed + at->life;
   for (;;) {
     uint32_t number = load(&at->arena->next[at->index]);
-    if (number == NUMBERS) break;
+    if (number == NUMBERS || load(&at->arena->enough)) break;
     store(&at->arena->next[at->index], number + 1);
     record *of = &at->arena->records[at->index * NUMBERS + number];
     store(&of->put, 1);
@@ -104,7 +104,6 @@ static void take_all(void *context) {
     store(&of->closed, 1);
   }
   CHECK_STATUS(status, ENODATA);
-  store(&at->arena->over, 1);
   CHECK_STATUS(muster_queue_close(queue), 0);
 }
 
@@ -116,12 +115,6 @@ static pid_t start(storm *at, uint32_t worker) {
   return test_fork(worker < PUTTERS ? put_all : take_all, &mine);
 }
 
-static int all_put(const storm *at) {
-  for (int k = 0; k < PUTTERS; k++)
-    if (load(&at->arena->next[k]) < NUMBERS) return 0;
-  return 1;
-}
-
 // Whether a worker is through; if it is, its end was looked at.
 static int has_ended(pid_t pid) {
   int status;
@@ -130,11 +123,11 @@ static int has_ended(pid_t pid) {
   return 1;
 }
 
-// Kills some, stops some for a while, and starts another in the place of each that was killed, until all has been put.
+// Kills some, stops some for a while, and starts another in the place of each that was killed.
 static void harass(storm *at, pid_t *workers, uint32_t *lives) {
   uint64_t random = at->seed;
-  while (!all_put(at)) {
-    test_pause((int64_t)(test_random(&random) % 600000));
+  for (uint32_t kills = 0; kills < KILLS;) {
+    test_pause((int64_t)(test_random(&random) % 300000));
     uint32_t k = (uint32_t)(test_random(&random) % WORKERS);
     if (workers[k] == 0) continue;
     if (k < PUTTERS && has_ended(workers[k])) {
@@ -152,6 +145,7 @@ static void harass(storm *at, pid_t *workers, uint32_t *lives) {
         if (test_random(&random) % 4 == 0) kill(workers[k], SIGSTOP);
         kill(workers[k], SIGKILL);
         while (waitpid(workers[k], NULL, 0) < 0 && errno == EINTR) continue;
+        kills++;
         workers[k] = start(at, k);
         lives[k] = at->arena->lives;
     }
@@ -189,13 +183,14 @@ static void rage(uint32_t jobs, uint32_t limit) {
     lives[k] = at.arena->lives;
   }
   harass(&at, workers, lives);
+  store(&at.arena->enough, 1);
   muster_queue *queue = queue_test_join(&at.queue);
   for (uint32_t k = 0; k < PUTTERS; k++)
     if (workers[k]) test_join(workers[k], 0);
   CHECK_STATUS(muster_queue_finish(queue), 0);
   for (uint32_t k = PUTTERS; k < WORKERS; k++) test_join(workers[k], 0);
   account(&at, queue);
-  CHECK(at.arena->lives > WORKERS);
+  CHECK(at.arena->next[0] > KILLS && at.arena->next[1] > KILLS);
   CHECK_STATUS(muster_queue_close(queue), 0);
   queue_test_end(&at.queue);
 }
