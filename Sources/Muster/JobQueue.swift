@@ -65,6 +65,7 @@ public final class JobQueue: Sendable {
     options.levels = Self.number(levels)
     options.members = Self.number(members)
     options.attempts = Self.number(attempts)
+    options.times = 1
     options.layout = layout
     options.flags = mode.flags | name.flags
     options.permissions = UInt32(permissions.rawValue)

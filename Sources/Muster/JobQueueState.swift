@@ -44,8 +44,9 @@ extension JobQueue {
     public let pid: Int32?
     /// Whether that member lives. What a dead one has goes back.
     public let isMemberAlive: Bool
-    /// How long ago it was put, to some milliseconds. Means nothing after a restart of the machine.
-    public let age: Duration
+    /// How long ago it was put, to some milliseconds; `nil` where its queue was made, by another language, without noting that. Means
+    /// nothing after a restart of the machine.
+    public let age: Duration?
     /// Its first bytes, as many as were asked for.
     public let bytes: [UInt8]
     private let position: UInt64
@@ -62,7 +63,7 @@ extension JobQueue {
       pid = entry.pid == 0 ? nil : entry.pid
       isMemberAlive = entry.alive != 0
       let (age, overflow) = now.subtractingReportingOverflow(entry.put_at)
-      self.age = .nanoseconds(overflow ? 0 : max(0, age))
+      self.age = entry.put_at == 0 ? nil : .nanoseconds(overflow ? 0 : max(0, age))
       self.bytes = bytes
       position = entry.position
       putAt = entry.put_at

@@ -30,7 +30,7 @@ struct QueueDetails: Equatable, Sendable, Encodable {
     var hasReturned: Bool
     var size: Int
     /// Since it was put.
-    var ageSeconds: Double
+    var ageSeconds: Double?
     /// Who has it.
     var process: Int32?
     /// Whether the one who has it is dead, so that it will go back.
@@ -140,7 +140,7 @@ extension QueueDetails.Entry {
     attempts = entry.attempts
     hasReturned = entry.hasReturned
     size = entry.size
-    ageSeconds = Double(entry.age.wholeNanoseconds / 1_000_000) / 1000
+    ageSeconds = entry.age.map { Double($0.wholeNanoseconds / 1_000_000) / 1000 }
     process = entry.pid
     isProcessDead = entry.pid != nil && !entry.isMemberAlive
     text = String(validating: Self.whole(entry), as: UTF8.self)
@@ -159,7 +159,7 @@ extension QueueDetails.Entry {
   private static let width = 48
 
   fileprivate func row() -> [String] {
-    let age = readableAge(Int64(clamping: Int(ageSeconds)) * 1_000_000_000)
+    let age = ageSeconds.map { readableAge(Int64(clamping: Int($0)) * 1_000_000_000) } ?? "-"
     return [
       id, state.rawValue, "\(level)", "\(attempts)", age,
       process.map { "\($0)" + (isProcessDead ? " dead" : "") } ?? "",

@@ -22,7 +22,7 @@ using muster::JobQueueOptions;
 static JobQueueOptions of(std::uint32_t job_size, std::uint32_t jobs, std::uint32_t levels = 1, std::uint32_t attempts = 0) {
   JobQueueOptions options;
   options.job_size = job_size, options.jobs = jobs, options.levels = levels, options.attempts = attempts;
-  options.members = 4;
+  options.members = 4, options.times = true;
   return options;
 }
 
@@ -111,6 +111,7 @@ TEST(queue, what_was_set_aside_can_be_looked_at_retried_and_dropped) {
     const std::optional<Job> held = queue.take(test::soon());
     const std::vector<JobEntry> taken = queue.jobs(MUSTER_QUEUE_TAKEN);
     CHECK(taken.size() == 1 && taken[0].bytes == "waits" && taken[0].member == me && taken[0].pid == getpid());
+    CHECK(taken[0].put_at > 0);
     CHECK_THROWS(EBUSY, queue.drop(held->id()));
   }
   std::vector<JobEntry> aside = queue.jobs(MUSTER_QUEUE_ASIDE);

@@ -67,6 +67,7 @@ struct JobQueueTests {
       #expect(try again.bytes() == Array("a".utf8) && again.attempts == 0 && again.id != id)
       try again.putBack()
       let entry = try #require(try queue.entries(.queued).first)
+      #expect(try #require(entry.age) < .seconds(60))
       #expect(entry.hasReturned && entry.attempts == 1 && entry.bytes == Array("a".utf8) && entry.member == nil)
       let third = try await next(queue)
       #expect(third.attempts == 1)

@@ -31,6 +31,7 @@ struct JobQueueOptions {
   std::uint32_t levels = 0;    ///< 1 to 16, of which 0 is served first; 0: one
   std::uint32_t members = 0;   ///< places for who puts and takes
   std::uint32_t attempts = 0;  ///< after so many failures a job is set aside; 0: never
+  bool times = false;          ///< each job notes when it was put, which costs a look at the clock
   Flags flags = Flags::Open;
   std::uint32_t permissions = 0;        ///< when created; 0 is 0600
   std::uint64_t layout = 0;             ///< what the jobs mean; when attaching, 0: any
@@ -355,6 +356,7 @@ class JobQueue {
     plain.levels = options.levels;
     plain.members = options.members;
     plain.attempts = options.attempts;
+    plain.times = options.times;
     plain.flags = static_cast<std::uint32_t>(options.flags);
     plain.permissions = options.permissions;
     plain.layout = options.layout;
