@@ -2,6 +2,12 @@
 import Muster
 import MusterCLI
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
 /// The board's region. The barrier has the run's name, and the board that name with an ending.
 struct BoardRegion {
   private static let kind: RegionKind = "MPBB"
@@ -65,6 +71,22 @@ func removeLeftovers(_ name: String) throws(CommandFailure) {
 }
 
 /// Removes the names at the end. Where others still hold them, the last of those does it.
-func removeNames(_ name: String) {
-  for name in [name, traceName(name), boardName(name)] { try? Region.remove(RegionName(name)) }
+///
+/// A worker that died may seem to hold them for a moment after its end: whoever reads its /proc files just then keeps its memory,
+/// and with it the region's open file.
+func removeNames(_ name: String, patience: Duration = .milliseconds(300)) {
+  let end = ContinuousClock.now + patience
+  for name in [name, traceName(name), boardName(name)] {
+    while isHeld(name), ContinuousClock.now < end { usleep(2000) }
+  }
+}
+
+/// Removes it, unless somebody holds it.
+private func isHeld(_ name: String) -> Bool {
+  do {
+    try Region.remove(RegionName(name))
+    return false
+  } catch {
+    return error.code == .inUse
+  }
 }

@@ -180,9 +180,10 @@ TEST(pool, what_the_dead_had_comes_back) {
   test::until([&] { return pool.state().owned == 2; });
   CHECK(!pool.try_alloc());
   kill(child, SIGKILL);
-  const PoolBlock block = pool.alloc(test::soon());
+  PoolBlock block = pool.alloc(test::soon());
   test::join(child, SIGKILL);
   CHECK(block && pool.state().free == 1 && pool.reclaim() == 0);
+  block.free();
   CHECK(pool.owner(1).state == muster::Member::State::Dead && pool.owner(1).pid == child);
   pool.close();
   CHECK(muster::Region::remove(name));

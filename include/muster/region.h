@@ -158,7 +158,7 @@ int muster_region_sync(muster_region *MUSTER_NONNULL region) MUSTER_MUST_CHECK;
 // Returns 0, or
 //   ENOENT      there is no such name, or no such folder
 //   EBUSY       held, and no FORCE (also by a child that this process forked before it closed its handle, until the child
-//               ends or execs); or, FORCE or not, another remover has not finished within MUSTER_REGION_PATIENCE
+//               ends or execs; and for a moment by one that has died, while somebody reads its /proc files); or, FORCE or not, another remover has not finished within MUSTER_REGION_PATIENCE
 //               (or holds that lock by hand: docs/security.md), or somebody has a lease on the file
 //   EBADMSG, EISDIR, ELOOP  not a region: never removed
 //   EACCES      permission denied (also to open it for writing, as removing has to lock it), or another user's region
