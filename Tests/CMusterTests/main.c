@@ -92,6 +92,12 @@ enum { SKIPPED = 77, NAMES = 16 };
 static int failed;
 static char folder[256];
 
+unsigned test_slower(void) {
+  const char *slow = getenv("MUSTER_TEST_SLOWER");
+  int times = slow ? atoi(slow) : 1;
+  return times < 1 ? 1 : (unsigned)times;
+}
+
 void test_fail(const char *file, int line, const char *format, ...) {
   char text[1024];
   va_list arguments;
@@ -273,8 +279,7 @@ static int run(const test_suite *suite, const test_case *test) {
   int watch = (int)syscall(SYS_pidfd_open, pid, 0);
   struct pollfd poll_for = {.fd = watch, .events = POLLIN};
   unsigned seconds = test->seconds ? test->seconds : 30;
-  const char *slow = getenv("MUSTER_TEST_SLOWER");
-  if (slow) seconds *= (unsigned)atoi(slow);
+  seconds *= test_slower();
   int late = 0;
   for (int64_t end = test_now() + seconds * INT64_C(1000000000);;) {
     int64_t rest = end - test_now();

@@ -70,7 +70,7 @@ static void read_all(void *context) {
 static void kill_at_random(muster_ring_mode mode) {
   uint64_t random = test_seed();
   scene at = make_scene(mode), reading = at;
-  reading.records = mode == MUSTER_RING_LATEST ? UINT64_C(4000000) : UINT64_C(400000);
+  reading.records = (mode == MUSTER_RING_LATEST ? UINT64_C(4000000) : UINT64_C(400000)) / test_slower();
   pid_t readers[2] = {test_fork(read_all, &reading), test_fork(read_all, &reading)};
   while (__atomic_load_n(at.gate + 1, __ATOMIC_ACQUIRE) < 2) test_pause(100000);
   int rounds = 0;

@@ -28,6 +28,9 @@ typedef struct test_suite {
 
 void test_fail(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+// How many times slower than usual this build is, by its sanitizer: what goes by a number of turns may take fewer.
+unsigned test_slower(void);
+
 // Whether a check failed in this process: 0, or 1. What a forked child exits with.
 int test_result(void);
 
