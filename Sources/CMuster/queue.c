@@ -134,8 +134,10 @@ int muster_queue_renew(void *memory, size_t size) {
   if (status) return status == EPROTO ? EBADMSG : status;
   numbers found;
   status = check(memory, size, &found);
+  if (!status) muster_queue_mend_cells(queue);
   if (!status)
     status = muster_pool_renew_by(part(memory, queue_pool_offset(found.jobs, found.levels)), pool_size(&found), muster_queue_keep, queue);
+  if (!status) muster_queue_mend_gaps(queue);
   for (uint32_t k = 0; !status && k < queue->pool->blocks; k++) {
     uint64_t word = muster_pool_word(queue->pool, k);
     uint32_t tag = pool_tag_of(word);

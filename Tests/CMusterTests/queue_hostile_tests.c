@@ -122,8 +122,32 @@ static void hostile_bytes(void) {
   queue_test_end(&scene);
 }
 
-// All are any numbers, and can be made whole: by renewing, after which as many jobs as ever can be put and taken, once what was set aside
-// is dropped.
+// Renewed it is a queue that hides no job and holds as many as ever, once what was set aside is dropped.
+static void whole_again(const queue_scene *scene, uint32_t jobs) {
+  REQUIRE(!muster_queue_renew(scene->memory, scene->size));
+  muster_queue *queue = queue_test_join(scene);
+  REQUIRE(!muster_queue_reopen(queue));
+  muster_queue_state state = queue_test_look(queue);
+  CHECK_EQUAL(state.free + state.queued + state.aside, jobs);
+  muster_queue_job job;
+  muster_queue_entry entry;
+  uint32_t taken = 0, cursor = 0;
+  int status;
+  for (; (status = muster_queue_take(queue, &job)) != EAGAIN; taken++) {
+    REQUIRE(!status || status == EBADMSG);
+    if (!status) REQUIRE(!muster_queue_done(queue, job.id));
+  }
+  CHECK_EQUAL(taken, state.queued);
+  while (!muster_queue_next(queue, MUSTER_QUEUE_ASIDE, &cursor, &entry, NULL, 0)) REQUIRE(!muster_queue_drop(queue, entry.id));
+  for (uint32_t round = 0; round < 3; round++) {
+    for (uint32_t k = 0; k < jobs; k++) REQUIRE(!muster_queue_put(queue, &k, sizeof k, 0));
+    for (uint32_t k = 0; k < jobs; k++)
+      REQUIRE(!muster_queue_take(queue, &job) && !memcmp(job.bytes, &k, sizeof k) && !muster_queue_done(queue, job.id));
+  }
+  REQUIRE(!muster_queue_close(queue));
+}
+
+// All are any numbers, and can be made whole.
 static void random_words(void) {
   queue_scene scene = queue_test_scene(&usual);
   unsigned char *memory = scene.memory;
@@ -138,11 +162,58 @@ static void random_words(void) {
     muster_queue *queue = queue_test_join(&scene);
     use(&scene, queue, 0);
     REQUIRE(!muster_queue_close(queue));
-    if (round % 2) continue;
-    REQUIRE(!muster_queue_renew(memory, scene.size));
-    queue = queue_test_join(&scene);
-    use(&scene, queue, 0);
+    if (round % 2 == 0) whole_again(&scene, JOBS);
+  }
+  queue_test_end(&scene);
+}
+
+// ---- A file after the machine has stopped
+
+enum { MANY = 64, DEEP = 50 };
+
+// So many jobs go through the queue, in which DEEP are queued then.
+static void turn(muster_queue *queue, uint32_t count) {
+  muster_queue_job job;
+  for (uint32_t k = 0; k < count; k++) {
+    REQUIRE(!muster_queue_put(queue, &k, sizeof k, 0));
+    if (queue_test_look(queue).queued <= DEEP) continue;
+    REQUIRE(!muster_queue_take(queue, &job));
+    if (k % 7 == 0) REQUIRE(!muster_queue_put_back(queue, job.id, MUSTER_QUEUE_UNTRIED) && !muster_queue_take(queue, &job));
+    REQUIRE(!muster_queue_done(queue, job.id));
+  }
+}
+
+// Pages are written to the disk one by one: what is there is of different moments.
+static void pages_of_different_moments(void) {
+  muster_queue_options options = {.job_size = SIZE, .jobs = MANY, .levels = 1, .members = MEMBERS};
+  queue_scene scene = queue_test_scene(&options);
+  unsigned char *memory = scene.memory, *earlier = shared_memory(scene.size);
+  size_t cells = queue_cells_offset(1), heads = queue_heads_offset(MANY, 1), pool = queue_pool_offset(MANY, 1);
+  size_t words = pool + pool_words_offset(MANY, MEMBERS), lane = MANY * sizeof(uint64_t);
+  const struct {
+    size_t from, size;
+  } parts[] = {{sizeof(queue_head), sizeof(queue_state)},
+               {queue_ends_offset(), cells - queue_ends_offset()},
+               {cells, lane / 2},
+               {cells + lane / 2, lane / 2},
+               {cells + lane, lane / 2},
+               {cells + lane + lane / 2, lane / 2},
+               {heads, MANY / 2 * sizeof(queue_job_head)},
+               {heads + MANY / 2 * sizeof(queue_job_head), MANY / 2 * sizeof(queue_job_head)},
+               {words, lane / 2},
+               {words + lane / 2, lane / 2}};
+  static const uint32_t between[] = {1, 20, 64, 100, 700};
+  uint64_t random = test_seed();
+  for (uint32_t round = 0; round < 300; round++) {
+    muster_queue *queue = queue_test_join(&scene);
+    turn(queue, 100);
+    memcpy(earlier, memory, scene.size);
+    turn(queue, between[round % 5]);
     REQUIRE(!muster_queue_close(queue));
+    uint64_t which = test_random(&random);
+    for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
+      if (which >> k & 1) memcpy(memory + parts[k].from, earlier + parts[k].from, parts[k].size);
+    whole_again(&scene, MANY);
   }
   queue_test_end(&scene);
 }
@@ -179,4 +250,5 @@ static void job_too_large(void) {
 }
 
 TEST_SUITE(queue_hostile, {"hostile_bytes", hostile_bytes, 60}, {"random_words", random_words, 60},
+           {"pages_of_different_moments", pages_of_different_moments, 60},
            {"other_numbers", other_numbers, 0}, {"job_too_large", job_too_large, 0});

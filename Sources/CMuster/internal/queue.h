@@ -101,6 +101,13 @@ uint64_t muster_queue_keep(uint32_t index, uint64_t word, uint64_t freed, void *
 // What is left by members that have ended, if anything: whether it went over the jobs.
 int muster_queue_settle(muster_queue *queue) MUSTER_NONBLOCKING;
 
+// ---- queue_mend.c
+
+// For who renews, alone with the queue: makes the lanes whole, before what is queued is told from what is not; then has no job hide behind
+// a gap, when all words are nobody's.
+void muster_queue_mend_cells(muster_queue *queue);
+void muster_queue_mend_gaps(muster_queue *queue);
+
 // ---- queue_wait.c
 
 // Wakes those who wait for a job, if any has called since this handle answered last; or in any case.
