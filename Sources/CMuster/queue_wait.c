@@ -111,7 +111,7 @@ static int poll_job(muster_queue *queue, uint32_t *roster, muster_wait_set *set)
 int muster_queue_poll(muster_queue *queue, muster_wait_set *set) {
   uint32_t roster;
   if (!muster_pool_may(queue->pool)) return EPERM;
-  return muster_queue_is_any(queue) == 0 ? 0 : poll_job(queue, &roster, set);
+  return muster_queue_is_any(queue) == 0 ? found(queue) : poll_job(queue, &roster, set);
 }
 
 // Finished or not is looked at after the call for room.
@@ -199,14 +199,13 @@ static int wait_for_room(muster_queue *queue, muster_deadline deadline) {
   if (deadline <= 0) return ETIMEDOUT;
   if (spin_for_room(queue)) return 0;
   muster_wait_set set;
-  uint32_t roster = muster_group_roster(queue->pool->group);
   int status = muster_queue_poll_room(queue, &set);
   if (status == EAGAIN) {
     status = muster_deadline_passed(deadline) ? ETIMEDOUT : muster_wait_any(&set, deadline);
     if (status == ETIMEDOUT && !muster_deadline_passed(deadline)) status = 0;
   }
-  // Who was served, or waits no more, must not be relied on to watch for the others.
-  return end_wait(queue, roster, status);
+  // Where the roster is another by now, what it watched for is over.
+  return end_wait(queue, muster_group_roster(queue->pool->group), status);
 }
 
 int muster_queue_claim_wait(muster_queue *queue, muster_deadline deadline, muster_queue_job *job) {

@@ -306,6 +306,45 @@ static void polls(void) {
   queue_test_end(&at.queue);
 }
 
+// The kernel wakes one sleeper for a death. Though he has found a job and goes to work, the others are told.
+static void poll_tells_of_a_death(void) {
+  scene at = make_scene(MEMBERS);
+  muster_queue *queue = queue_test_join(&at.queue);
+  muster_wait_set set;
+  queue_test_put(queue, 7, 0);
+  pid_t child = start(&at, take_one);
+  queue_test_put(queue, 8, 0);
+  kill_process(child);
+  uint32_t roster = muster_group_roster(muster_queue_group(queue));
+  CHECK_STATUS(muster_queue_poll(queue, &set), 0);
+  CHECK(muster_group_roster(muster_queue_group(queue)) != roster);
+  CHECK_STATUS(muster_queue_close(queue), 0);
+  queue_test_end(&at.queue);
+}
+
+static void join_and_wait(void *context) {
+  const scene *at = context;
+  (void)queue_test_join(&at->queue);
+  gate_open(at->gate, 1);
+  for (;;) pause();
+}
+
+// Who has given up waiting for room is not relied on to watch for others, also when a death came meanwhile.
+static void watches_no_more(void) {
+  scene at = make_scene(MEMBERS);
+  muster_queue *queue = queue_test_join(&at.queue);
+  for (uint32_t k = 0; k < JOBS; k++) queue_test_put(queue, k, 0);
+  kill_process(start(&at, join_and_wait));
+  CHECK_STATUS(muster_queue_put_wait(queue, "x", 1, 0, muster_deadline_after(1000000)), ETIMEDOUT);
+  const muster_group *group = muster_queue_group(queue);
+  for (uint32_t k = 0; k < GROUP_SLOTS; k++) {
+    uint64_t slot = group->head->slots[k];
+    CHECK((uint32_t)slot == 0 || slot >> 32 != muster_group_roster(muster_queue_group(queue)));
+  }
+  CHECK_STATUS(muster_queue_close(queue), 0);
+  queue_test_end(&at.queue);
+}
+
 // ---- Fork, threads
 
 typedef struct inherited {
@@ -450,5 +489,6 @@ static void all_die(void) {
 TEST_SUITE(queue_death, {"member_killed", member_killed, 0}, {"killer_job", killer_job, 0}, {"busy_taker", busy_taker, 0},
            {"room_of_the_dead", room_of_the_dead, 0}, {"sleepers_take", sleepers_take, 0},
            {"sleepers_and_a_death", sleepers_and_a_death, 0}, {"sleepers_for_room", sleepers_for_room, 0},
-           {"stopped_taker", stopped_taker, 0}, {"polls", polls, 0}, {"forked_child", forked_child, 0},
+           {"stopped_taker", stopped_taker, 0}, {"polls", polls, 0},
+           {"poll_tells_of_a_death", poll_tells_of_a_death, 0}, {"watches_no_more", watches_no_more, 0}, {"forked_child", forked_child, 0},
            {"thread_that_ends", thread_that_ends, 0}, {"all_die", all_die, 0});
