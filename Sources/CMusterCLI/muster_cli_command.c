@@ -22,7 +22,7 @@ typedef struct report {
   int32_t value;
 } report;
 
-enum { NOT_EXECUTED = 1, ENDED = 2 };
+enum { BEGUN = 1, NOT_EXECUTED = 2, ENDED = 3 };
 
 // Smaller than what a pipe takes at once.
 static void tell(int descriptor, int32_t kind, int32_t value) {
@@ -31,8 +31,20 @@ static void tell(int descriptor, int32_t kind, int32_t value) {
   (void)written;
 }
 
+// One of this process's handlers that ran in the child would write to this process's pipe, and keep the signal from the command.
+static void forget_handlers(void) {
+  for (int number = 1; number < NSIG; number++) {
+    struct sigaction action;
+    if (!sigaction(number, NULL, &action) && action.sa_handler != SIG_IGN && action.sa_handler != SIG_DFL)
+      signal(number, SIG_DFL);
+  }
+}
+
 static _Noreturn void execute(const muster_cli_command *command, int input, int output, pid_t guard, const sigset_t *mask) {
   if (prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL, 0UL, 0UL, 0UL) || getppid() != guard) _exit(127);
+  // What is sent to the group before is lost on the guard; from here on it waits until the command can have it.
+  tell(output, BEGUN, 0);
+  forget_handlers();
   signal(SIGPIPE, SIG_DFL);
   if (dup2(input, STDIN_FILENO) >= 0) {
     sigprocmask(SIG_SETMASK, mask, NULL);
@@ -97,6 +109,15 @@ static int open_input(const void *bytes, size_t size) {
   return descriptor;
 }
 
+// Returns 0 when it has begun, or why it could not. Of a guard that was killed muster_cli_await tells.
+static int await_beginning(int descriptor) {
+  report seen;
+  ssize_t count;
+  do count = read(descriptor, &seen, sizeof seen);
+  while (count < 0 && errno == EINTR);
+  return count == (ssize_t)sizeof seen && seen.kind == NOT_EXECUTED ? seen.value : 0;
+}
+
 int muster_cli_start(const muster_cli_command *command, muster_cli_running *running) {
   int input = open_input(command->input, command->size);
   if (input < 0) return errno;
@@ -125,7 +146,12 @@ int muster_cli_start(const muster_cli_command *command, muster_cli_running *runn
   // By whoever comes first: a signal for the group must find it.
   (void)setpgid(group, group);
   *running = (muster_cli_running){.group = group, .report = ends[0]};
-  return 0;
+  failure = await_beginning(ends[0]);
+  if (failure) {
+    close(ends[0]);
+    muster_cli_reap(running);
+  }
+  return failure;
 }
 
 muster_cli_ended muster_cli_await(muster_cli_running *running) {
@@ -138,7 +164,7 @@ muster_cli_ended muster_cli_await(muster_cli_running *running) {
     if (count != (ssize_t)sizeof seen) break;
     if (seen.kind == NOT_EXECUTED) {
       ended.error = seen.value;
-    } else {
+    } else if (seen.kind == ENDED) {
       ended.status = seen.value;
     }
   }

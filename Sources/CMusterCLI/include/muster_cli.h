@@ -48,7 +48,7 @@ typedef struct muster_cli_ended {
 
 // Starts a command. All of its process group is killed when the calling thread ends, however this process does: a guard, the leader of
 // the group, is told by the kernel. What leaves the group (setsid) gets away. Output and errors are this process's, signals as they were
-// for it, but for SIGPIPE, which kills. Returns 0 or an error.
+// for it, but for SIGPIPE, which kills. When it returns a signal for the group reaches the command. Returns 0 or an error.
 int muster_cli_start(const muster_cli_command *command, muster_cli_running *running);
 
 // Waits for its end. The group's id stays its own until it is reaped, so that it can be killed by kill(2) meanwhile.
