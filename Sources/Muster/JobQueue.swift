@@ -45,11 +45,11 @@ public final class JobQueue: Sendable {
   ///
   /// - Parameters:
   ///   - name: shared memory, or a file. Jobs outlive a time when nobody holds it, and in a file a restart of the machine.
-  ///   - jobSize: the bytes that a job has at most, 0 to 1 GiB - 32. `nil`, when attaching: as it is.
+  ///   - jobSize: the bytes that a job has at most, 0 to 1 GiB. `nil`, in mode `attach` alone: as it is.
   ///   - jobs: how many there can be at a time, queued, taken or set aside, 1 to 2^24. `nil`, when attaching: as it is.
   ///   - levels: 1 to 16; level 0 is served first. `nil`: one, when attaching as it is.
   ///   - members: how many can put and take at a time, 1 to 256. `nil`, when attaching: as it is.
-  ///   - attempts: after so many failures a job is set aside; `nil`: never. When attaching, it is as it is.
+  ///   - attempts: after so many failures, 1 or more, a job is set aside; `nil`: never. When attaching, it is as it is.
   ///   - layout: what the jobs mean, as a number of yours; 0, when attaching: not compared.
   ///   - mode: whether to create, to attach, or whichever is needed.
   ///   - permissions: of a queue that is created, whatever the umask.
@@ -60,16 +60,16 @@ public final class JobQueue: Sendable {
     layout: UInt64 = 0, mode: OpenMode = .createOrAttach, permissions: FilePermissions = [.ownerReadWrite]
   ) throws(JobQueueError) {
     var options = muster_queue_options()
-    options.job_size = Self.number(jobSize)
+    options.job_size = Self.size(jobSize, mode)
     options.jobs = Self.number(jobs)
     options.levels = Self.number(levels)
     options.members = Self.number(members)
-    options.attempts = Self.number(attempts)
+    options.attempts = try Self.limit(attempts, name)
     options.times = 1
     options.layout = layout
     options.flags = mode.flags | name.flags
     options.permissions = UInt32(permissions.rawValue)
-    core = try JobQueueCore("open the queue", name, options)
+    core = try JobQueueCore(Self.opening, name, options)
   }
 
   /// Becomes a member of a queue that exists, whatever its numbers are.
@@ -80,6 +80,23 @@ public final class JobQueue: Sendable {
   /// - Throws: ``JobQueueError``: `full`, `mismatch`, `notFound`, `corrupt`, `permissionDenied`, `system`.
   public static func attach(_ name: RegionName, layout: UInt64 = 0) throws(JobQueueError) -> JobQueue {
     try JobQueue(name, jobSize: nil, jobs: nil, members: nil, layout: layout, mode: .attach)
+  }
+
+  private static let opening = "open the queue"
+
+  /// A queue can have jobs of 0 bytes, which is no size to create one by that was not given.
+  private static func size(_ given: Int?, _ mode: OpenMode) -> UInt32 {
+    guard let given else { return mode == .attach ? 0 : .max }
+    return UInt32(exactly: given) ?? .max
+  }
+
+  /// Any number is a limit to C, and 0 none.
+  private static func limit(_ given: Int?, _ name: RegionName) throws(JobQueueError) -> UInt32 {
+    guard let given else { return 0 }
+    guard given > 0, let limit = UInt32(exactly: given) else {
+      throw JobQueueError(opening, name.string, status: EINVAL)
+    }
+    return limit
   }
 
   /// 0 is "as it is" to C, and what can't be a number of anything is refused there.

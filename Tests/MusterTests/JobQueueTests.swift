@@ -416,19 +416,25 @@ struct JobQueueTests {
   @Test("Refusals: other numbers, another layout, no place, what is not there")
   func refusals() async throws {
     try await withQueue { name in
-      func opening(_ size: Int?, _ jobs: Int?, _ members: Int?, levels: Int? = nil, layout: UInt64 = 0)
-        -> JobQueueError?
-      {
+      func opening(
+        _ size: Int?, _ jobs: Int?, _ members: Int?, levels: Int? = nil, attempts: Int? = nil, layout: UInt64 = 0
+      ) -> JobQueueError? {
         failure { () throws(JobQueueError) in
-          _ = try JobQueue(name, jobSize: size, jobs: jobs, levels: levels, members: members, layout: layout)
+          _ = try JobQueue(
+            name, jobSize: size, jobs: jobs, levels: levels, members: members, attempts: attempts, layout: layout)
         }
       }
       #expect(throwing { () throws(JobQueueError) in _ = try JobQueue.attach(name) } == .notFound)
       #expect(throwing { () throws(JobQueueError) in _ = try JobQueue.look(name) } == .notFound)
-      for (size, jobs, members) in [(8, 0, 1), (64, 1, 257), (64, -1, 1), (64, 1 << 40, 1), (1 << 31, 1, 1)] {
+      let impossible: [(Int?, Int, Int)] = [
+        (8, 0, 1), (64, 1, 257), (64, -1, 1), (64, 1 << 40, 1), (1 << 31, 1, 1), (-1, 1, 1), (nil, 1, 1),
+      ]
+      for (size, jobs, members) in impossible {
         #expect(opening(size, jobs, members)?.code == .invalidArgument)
       }
       #expect(opening(8, 1, 1, levels: 17)?.code == .invalidArgument)
+      for attempts in [0, -1, 1 << 32] { #expect(opening(8, 1, 1, attempts: attempts)?.code == .invalidArgument) }
+      #expect(throwing { () throws(JobQueueError) in _ = try JobQueue.look(name) } == .notFound)
       let queue = try JobQueue(name, jobSize: 64, jobs: 4, members: 1, layout: 7)
       #expect(opening(64, 5, 1)?.code == .mismatch)
       #expect(opening(64, 4, 1, layout: 8)?.mismatch?.property == .layout)
