@@ -8,6 +8,10 @@
 // of so many bytes; with how many left a taker has come close to who puts.
 enum { TELL = 16, AHEAD = 6, LINE = 64, CLOSE = 48 };
 
+// How often who puts begins again at the next position, because another was quicker: each time that one has put. In memory that only
+// rests, however it looks, the first swap does it.
+enum { LOST_SWAPS = 1 << 20 };
+
 MUSTER_NONBLOCKING static inline uint64_t load(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_RELAXED); }
 MUSTER_NONBLOCKING static inline void store(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELAXED); }
 
@@ -50,7 +54,7 @@ MUSTER_NONBLOCKING int muster_queue_enqueue(muster_queue *queue, uint32_t lane, 
   queue_job_head *head = queue_head_of(queue, index);
   uint64_t position = load(&queue->tails[lane]), seen;
   note_use(queue, lane);
-  for (uint64_t turn = 0; turn < most_steps(queue); turn++) {
+  for (uint32_t turn = 0; turn < LOST_SWAPS; turn++) {
     if (__builtin_expect(find_room(queue, lane, &position, &seen), 0)) return EBADMSG;
     // The generation after the stamp: who sees it sees this stamp, or a later one.
     store(&head->stamp, queue_stamp(position, lane));

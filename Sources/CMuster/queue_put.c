@@ -94,7 +94,11 @@ MUSTER_NONBLOCKING int muster_queue_commit(muster_queue *queue, uint64_t id, siz
   int status = find_claim(queue, id, &index, &word);
   if (status) return status;
   if (size > queue->job_size) return EMSGSIZE;
-  return level < queue->levels ? commit(queue, index, word, size, level) : EINVAL;
+  if (level >= queue->levels) return EINVAL;
+  // First of all, as a put has it from the beginning: who is not the one to commit it, since another thread is, writes nothing.
+  uint64_t queued = (word & ~(uint64_t)POOL_TAG_MOST) | QUEUE_QUEUED;
+  if (muster_pool_swap(queue->pool, index, &word, queued)) return commit(queue, index, queued, size, level);
+  return pool_generation(word) == pool_generation(id) ? EBUSY : ESTALE;
 }
 
 MUSTER_NONBLOCKING int muster_queue_cancel(muster_queue *queue, uint64_t id) {

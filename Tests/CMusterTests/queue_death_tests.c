@@ -429,6 +429,51 @@ static void thread_that_ends(void) {
   queue_test_end(&at.queue);
 }
 
+typedef struct twice {
+  muster_queue *queue;
+  uint64_t *gate;  // how many rounds have been begun, and ended by each of the two
+  uint64_t id;
+  int status[2];
+} twice;
+
+static void commit_in(twice *at, uint32_t which, uint64_t round) {
+  while (__atomic_load_n(&at->gate[0], __ATOMIC_ACQUIRE) < round) continue;
+  at->status[which] = muster_queue_commit(at->queue, at->id, which + 1, 0);
+  __atomic_store_n(&at->gate[1 + which], round, __ATOMIC_RELEASE);
+}
+
+enum { TWICE = 20000 };
+
+static void *commit_too(void *context) {
+  for (uint64_t round = 1; round <= TWICE; round++) commit_in(context, 1, round);
+  return NULL;
+}
+
+// Of two threads that commit one claim at once one does it, and the other touches nothing of it.
+static void committed_by_two_threads(void) {
+  scene at = make_scene(MEMBERS);
+  muster_queue *queue = queue_test_join(&at.queue);
+  uint64_t gate[3] = {0};
+  twice both = {.queue = queue, .gate = gate};
+  pthread_t thread;
+  REQUIRE(!pthread_create(&thread, NULL, commit_too, &both));
+  for (uint64_t round = 1; round <= TWICE; round++) {
+    muster_queue_job job;
+    REQUIRE(!muster_queue_claim(queue, &job));
+    both.id = job.id;
+    __atomic_store_n(&gate[0], round, __ATOMIC_RELEASE);
+    commit_in(&both, 0, round);
+    while (__atomic_load_n(&gate[2], __ATOMIC_ACQUIRE) < round) continue;
+    REQUIRE((both.status[0] == 0) != (both.status[1] == 0));
+    int other = both.status[both.status[0] == 0];
+    REQUIRE(other == EBUSY || other == ESTALE);
+    REQUIRE(!muster_queue_take(queue, &job) && job.size == (both.status[0] == 0 ? 1u : 2u) && !muster_queue_done(queue, job.id));
+  }
+  pthread_join(thread, NULL);
+  CHECK_STATUS(muster_queue_close(queue), 0);
+  queue_test_end(&at.queue);
+}
+
 // ---- By name, when all have died
 
 typedef struct named {
@@ -491,4 +536,4 @@ TEST_SUITE(queue_death, {"member_killed", member_killed, 0}, {"killer_job", kill
            {"sleepers_and_a_death", sleepers_and_a_death, 0}, {"sleepers_for_room", sleepers_for_room, 0},
            {"stopped_taker", stopped_taker, 0}, {"polls", polls, 0},
            {"poll_tells_of_a_death", poll_tells_of_a_death, 0}, {"watches_no_more", watches_no_more, 0}, {"forked_child", forked_child, 0},
-           {"thread_that_ends", thread_that_ends, 0}, {"all_die", all_die, 0});
+           {"thread_that_ends", thread_that_ends, 0}, {"committed_by_two_threads", committed_by_two_threads, 60}, {"all_die", all_die, 0});
