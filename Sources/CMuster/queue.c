@@ -23,7 +23,9 @@ static int is_possible(const numbers *of) {
 
 static size_t pool_size(const numbers *of) { return muster_pool_size(queue_block_size(of->job_size), of->jobs, of->members); }
 
+// Cells in more bytes than an address has bits for would be taken for few.
 static size_t size_of(const numbers *of) {
+  if (is_possible(of) && (uint64_t)2 * of->levels << queue_shift(of->jobs) > SIZE_MAX / 4 / sizeof(uint64_t)) return 0;
   size_t pool = is_possible(of) ? pool_size(of) : 0, all;
   if (!pool || __builtin_add_overflow(pool, queue_pool_offset(of->jobs, of->levels), &all)) return 0;
   return all > PTRDIFF_MAX ? 0 : all;

@@ -63,7 +63,8 @@
 //
 // Membership belongs to the thread that joined: when it ends, its jobs come back. Until then any thread of the process may use the
 // handle, also several at once; but for joining, leaving and closing, when nobody else may. What a thread has taken by such a
-// handle must not be used when the thread that joined has ended: new calls give EPERM.
+// handle must not be used when the thread that joined has ended: new calls give EPERM. No other thread may be in the midst of a put or a
+// commit when it ends: the block may be another's job by then, of which this would say where it is queued.
 //
 // Limits: jobs of 0 bytes to 1 GiB, 1 to 2^24 of them at a time, 1 to 256 members. Each job takes 40 bytes and, for each level, 16
 // or more (twice as much where the number is no power of two). Every put wakes all who sleep. Who may write to the memory can hide, forge
