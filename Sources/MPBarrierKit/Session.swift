@@ -52,7 +52,10 @@ struct Session: Sendable {
     do {
       try FileLimit.makeRoom(workers: request.workers)
       let end = try request.isJoining ? takePart() : begin()
-      if let signal = end.signal { SignalWatch.die(of: signal) }
+      // That the disk is full is told, where nobody reading any more is not.
+      if let signal = end.signal, signal != SIGPIPE || StandardOutput.failureOfProcess == 0 {
+        SignalWatch.die(of: signal)
+      }
       return end.status
     } catch {
       complain(error.line)

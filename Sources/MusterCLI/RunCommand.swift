@@ -8,22 +8,37 @@ package import ArgumentParser
 #endif
 
 /// Reads the command line and runs the command. What is wrong is one line on standard error: `NAME: what is wrong`, with the exit
-/// status 64 (EX_USAGE) for a wrong command line.
+/// status 64 (EX_USAGE) for a wrong command line. So is that something could not be printed, whatever the command was about to end with:
+/// who reads a part of it by a script is not to take it for the whole.
 package func runCommand(_ type: (some ParsableCommand).Type) -> Never {
   do {
     var command = try type.parseAsRoot()
     try command.run()
-    exit(0)
+    end(type, status: 0)
   } catch let failure as CommandFailure {
     complain(type, failure.line)
     exit(failure.status)
+  } catch let status as ExitCode {
+    end(type, status: status.rawValue)
   } catch {
     let code = type.exitCode(for: error)
-    // Help and versions, which are no failures, and statuses alone.
-    guard code != .success, !(error is ExitCode) else { type.exit(withError: error) }
+    guard code != .success else {
+      // Help and versions, which are no failures.
+      StandardOutput.ignoreBrokenPipes()
+      var output = StandardOutput()
+      output.write(lines: [type.fullMessage(for: error)])
+      end(type, status: 0)
+    }
     complain(type, "\(type.message(for: error)) (see \(type.configuration.commandName ?? "it") --help)")
     exit(code.rawValue)
   }
+}
+
+private func end(_ type: any ParsableCommand.Type, status: Int32) -> Never {
+  let failure = StandardOutput.failureOfProcess
+  guard failure != 0 else { exit(status) }
+  complain(type, "standard output: \(String(cString: strerror(failure)))")
+  exit(1)
 }
 
 private func complain(_ type: any ParsableCommand.Type, _ line: String) {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import Synchronization
+
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else
@@ -22,6 +24,11 @@ package struct StandardOutput: Sendable {
     self.descriptor = descriptor
   }
 
+  /// What has gone wrong on standard output so far, whoever wrote; nobody reading any more (EPIPE) is nothing wrong.
+  package static var failureOfProcess: Int32 { firstFailure.load(ordering: .relaxed) }
+
+  private static let firstFailure = Atomic<Int32>(0)
+
   package static func ignoreBrokenPipes() {
     _ = signal(SIGPIPE, SIG_IGN)
   }
@@ -34,13 +41,19 @@ package struct StandardOutput: Sendable {
   package mutating func write(_ text: String) {
     var text = text
     guard failure == 0 else { return }
-    failure = text.withUTF8 { Self.writeAll(descriptor, UnsafeRawBufferPointer($0)) }
+    note(text.withUTF8 { Self.writeAll(descriptor, UnsafeRawBufferPointer($0)) })
   }
 
   /// Bytes that need not be text.
   package mutating func write(bytes: [UInt8]) {
     guard failure == 0 else { return }
-    failure = bytes.withUnsafeBytes { Self.writeAll(descriptor, $0) }
+    note(bytes.withUnsafeBytes { Self.writeAll(descriptor, $0) })
+  }
+
+  private mutating func note(_ failure: Int32) {
+    self.failure = failure
+    guard descriptor == STDOUT_FILENO, failure != 0, failure != EPIPE else { return }
+    _ = Self.firstFailure.compareExchange(expected: 0, desired: failure, ordering: .relaxed)
   }
 
   /// 0, or why not all could be written.

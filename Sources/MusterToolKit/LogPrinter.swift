@@ -52,7 +52,6 @@ struct LogPrinter {
       flush()
       throw CommandFailure(log: log.name, error)
     }
-    try checkOutput()
   }
 
   mutating func follow(from start: LogReader.Start, count: Int?, timeout: TimeoutArgument) throws {
@@ -79,13 +78,6 @@ struct LogPrinter {
       }
       throw CommandFailure(log: log.name, error)
     }
-    try checkOutput()
-  }
-
-  /// That nobody reads any more is no failure.
-  private func checkOutput() throws(CommandFailure) {
-    guard output.failure != 0, output.failure != EPIPE else { return }
-    throw CommandFailure("can't print the records: \(Errno(rawValue: output.failure))")
   }
 
   private mutating func put(_ record: LogRecord) {

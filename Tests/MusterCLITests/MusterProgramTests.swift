@@ -92,6 +92,27 @@ struct MusterProgramTests {
     expectNothingLeft(name)
   }
 
+  @Test("What can't be printed is told by every command, and is no success; nobody reading it is neither")
+  func unprintable() async throws {
+    let name = testName("unprintable")
+    let script = """
+      '\(muster.path)' barrier wait \(name) --parties 1 >/dev/null || exit 1
+      for command in ls 'ls --json' 'show \(name)' 'show \(name) --json' 'alive check /tmp/\(name)' --help 'ls --help'; do
+        '\(muster.path)' $command >/dev/full; echo "$?"
+      done
+      '\(Program.mpbarrier.path)' 1 --rounds 1 --work 1 >/dev/full; echo "$?"
+      exec 3>&1
+      ('\(muster.path)' show \(name); echo "$?" >&3) | :
+      '\(muster.path)' rm \(name)
+      """
+    let outcome = try await Program(path: "/bin/sh").run("-c", script)
+    #expect(outcome.output == String(repeating: "1\n", count: 8) + "0\n", "\(outcome)")
+    let said = ": standard output: No space left on device"
+    let all = String(repeating: "muster\(said)\n", count: 7) + "mpbarrier\(said)\n"
+    #expect(outcome.errors == all)
+    expectNothingLeft(name)
+  }
+
   @Test("What killed processes left is stale; show tells who died, and rm removes it")
   func stale() async throws {
     let name = testName("stale")
