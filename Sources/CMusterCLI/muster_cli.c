@@ -21,6 +21,15 @@ void muster_cli_first_mask(sigset_t *mask) {
   }
 }
 
+int muster_cli_open_standard(void) {
+  for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; descriptor++) {
+    if (fcntl(descriptor, F_GETFD) >= 0) continue;
+    // The lowest that is free, hence this one.
+    if (open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) return errno;
+  }
+  return 0;
+}
+
 static int signal_pipe[2] = {-1, -1};
 
 int muster_cli_die_with_parent(pid_t parent) {

@@ -169,6 +169,7 @@ package struct MPBarrierCommand: ParsableCommand {
 
   /// The program: a worker when it is told so by the one that starts workers, the command line else.
   package static func start() {
+    StandardOutput.openClosedStreams()
     if let orders = WorkerOrders(arguments: Array(CommandLine.arguments.dropFirst())) { orders.carryOut() }
     runCommand(Self.self)
   }

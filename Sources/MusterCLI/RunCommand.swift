@@ -11,6 +11,7 @@ package import ArgumentParser
 /// status 64 (EX_USAGE) for a wrong command line. So is that something could not be printed, whatever the command was about to end with:
 /// who reads a part of it by a script is not to take it for the whole.
 package func runCommand(_ type: (some ParsableCommand).Type) -> Never {
+  StandardOutput.openClosedStreams()
   do {
     var command = try type.parseAsRoot()
     try command.run()

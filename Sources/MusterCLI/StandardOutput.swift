@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import CMusterCLI
 import Synchronization
 
 #if canImport(FoundationEssentials)
@@ -31,6 +32,12 @@ package struct StandardOutput: Sendable {
 
   package static func ignoreBrokenPipes() {
     _ = signal(SIGPIPE, SIG_IGN)
+  }
+
+  /// That what is opened is never taken for a standard stream. To be called before anything is.
+  package static func openClosedStreams() {
+    guard muster_cli_open_standard() != 0 else { return }
+    exit(1)
   }
 
   package mutating func write(lines: [String]) {

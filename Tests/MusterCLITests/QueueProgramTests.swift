@@ -157,6 +157,29 @@ struct QueueProgramTests {
     }
   }
 
+  @Test("Standard streams that are closed are not taken for what is opened, neither here nor by the command")
+  func closedStreams() async throws {
+    try await withQueue("closed") { name in
+      let outcome = try await script(
+        name,
+        #"""
+        "$muster" queue put "$name" job --finish
+        "$muster" queue take "$name" -- sh -c 'streams=$(readlink /proc/$$/fd/1 /proc/$$/fd/2); cat >"$0"
+          echo "$streams" >>"$0"' "$dir/seen" <&- >&- 2>&-; echo $?
+        cat "$dir/seen"
+        "$muster" queue put "$name" <&-; echo $?
+        "$muster" queue show "$name" >&-; echo $?
+        """#)
+      #expect(outcome.output == "4\njob/dev/null\n/dev/null\n1\n1\n", "\(outcome)")
+      #expect(
+        outcome.errors == """
+          muster: standard input: Bad file descriptor
+          muster: standard output: Bad file descriptor
+
+          """)
+    }
+  }
+
   @Test("A job longer than a pipe comes whole, and a command that reads nothing holds nobody up")
   func long() async throws {
     try await withQueue("long") { name in

@@ -7,6 +7,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+// Opens those of the descriptors 0 to 2 that are closed, or the next file to be opened would be taken for a standard stream, by this
+// process and by the commands that it starts. /dev/null, the wrong way round: reading standard input and writing to the others
+// fail as they would have (EBADF). Call it first. Returns 0 or the error of open(2).
+int muster_cli_open_standard(void);
+
 // Ties this process's life to its parent's: the kernel kills it when the thread that started it ends, stopped or not.
 // Returns 0, ESRCH when the parent was not `parent` any more by then, or the error of prctl(2).
 int muster_cli_die_with_parent(pid_t parent);
