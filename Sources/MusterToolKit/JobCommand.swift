@@ -26,6 +26,7 @@ struct JobCommand: Sendable {
   func run(for job: JobContents, as present: PresentJob) async -> End {
     let (arguments, environment) = (arguments(job.bytes), environment(job))
     guard let arguments else { return .unsuitable("it has a zero byte, which no argument can") }
+    let length = length(arguments, environment, job)
     return await onThread {
       // The kernel ends the command when this thread ends, so this is the one that waits for it.
       var running = muster_cli_running()
@@ -38,12 +39,12 @@ struct JobCommand: Sendable {
           }
         }
       }
-      guard failure == 0 else { return notStarted(failure) }
+      guard failure == 0 else { return notStarted(failure, length) }
       present.begin(group: running.group)
       let ended = muster_cli_await(&running)
       present.end()
       muster_cli_reap(&running)
-      return ended.error == 0 ? Self.end(ended.status) : notStarted(ended.error)
+      return ended.error == 0 ? Self.end(ended.status) : notStarted(ended.error, length)
     }
   }
 
@@ -52,9 +53,14 @@ struct JobCommand: Sendable {
     status & 0x7f == 0 ? .exited(status >> 8 & 0xff) : .signaled(status & 0x7f)
   }
 
-  private func notStarted(_ error: Int32) -> End {
-    if error == E2BIG { return .unsuitable("it is too long for an argument") }
-    let reason = error == ENOENT ? "no such command" : "can't be executed: \(String(cString: strerror(error)))"
+  private func notStarted(_ error: Int32, _ length: CommandLength) -> End {
+    if error == E2BIG, length.isMostlyJob { return .unsuitable("it is too long for the arguments of a command") }
+    let reason =
+      switch error {
+      case ENOENT: "no such command"
+      case E2BIG: "its arguments and the environment are too long, whatever the job"
+      default: "can't be executed: \(String(cString: strerror(error)))"
+      }
     return .notStarted(CommandFailure("\(printable(words[0])): \(reason)", status: error == ENOENT ? 127 : 126))
   }
 
@@ -68,6 +74,17 @@ struct JobCommand: Sendable {
       return Self.replacing(bytes, with: job)
     }
     return isSuitable ? arguments : nil
+  }
+
+  private func length(_ arguments: [[UInt8]], _ environment: [[UInt8]], _ job: JobContents) -> CommandLength {
+    let inArguments = words.enumerated().map { index, word in
+      let times = index == 0 ? 0 : word.ranges(of: "{}").count
+      return CommandLength.Part(job: times * job.bytes.count, all: arguments[index].count)
+    }
+    let inEnvironment = environment.map { variable in
+      CommandLength.Part(job: variable.starts(with: "MUSTER_JOB=".utf8) ? job.bytes.count : 0, all: variable.count)
+    }
+    return CommandLength(strings: inArguments + inEnvironment)
   }
 
   private static func replacing(_ word: [UInt8], with job: [UInt8]) -> [UInt8] {
@@ -98,6 +115,27 @@ struct JobCommand: Sendable {
     var environment = variables.map { Array("\($0.key)=\($0.value)".utf8) }
     if job.bytes.count <= Self.longest, !job.bytes.contains(0) { environment.append("MUSTER_JOB=".utf8 + job.bytes) }
     return environment
+  }
+}
+
+/// How long the strings are that a program is executed with, and how much of them is the job.
+struct CommandLength: Sendable {
+  struct Part: Sendable {
+    var job: Int
+    var all: Int
+  }
+
+  var strings: [Part]
+
+  /// What Linux takes of one string, with the zero behind it.
+  private static let longest = 32 * Int(sysconf(Int32(_SC_PAGESIZE)))
+
+  /// Of what is too long (strings that are so alone, or else all of them together), whether more than half is the job's. So no job is set aside
+  /// for what isn't its own, and none that no worker can pass on goes round among them for ever.
+  var isMostlyJob: Bool {
+    let tooLong = strings.filter { $0.all >= Self.longest }
+    let together = Part(job: strings.reduce(0) { $0 + $1.job }, all: strings.reduce(0) { $0 + $1.all })
+    return (tooLong.isEmpty ? [together] : tooLong).allSatisfy { $0.job > $0.all - $0.job }
   }
 }
 

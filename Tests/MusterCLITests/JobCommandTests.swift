@@ -48,4 +48,23 @@ struct JobCommandTests {
       Issue.record("no-such-command")
     }
   }
+
+  @Test("Of what is too long to be executed, the job is at fault where more than half is its own")
+  func length() async {
+    func isMostlyJob(_ parts: (job: Int, all: Int)...) -> Bool {
+      CommandLength(strings: parts.map { CommandLength.Part(job: $0.job, all: $0.all) }).isMostlyJob
+    }
+    let most = 32 * Int(sysconf(Int32(_SC_PAGESIZE)))
+    #expect(isMostlyJob((0, 9), (most, most)) && isMostlyJob((most, most + 9), (9, 9)))
+    #expect(!isMostlyJob((9, most)) && !isMostlyJob((most, most), (0, most)))
+    // None of them is too long alone.
+    #expect(isMostlyJob((900, 900), (0, 100)) && !isMostlyJob((100, 900), (900, 950), (0, 300)))
+    let long = Array(repeating: String(repeating: "x", count: 100_000), count: 80)
+    let command = JobCommand(words: ["true"] + long, queue: "tests")
+    guard case .notStarted(let failure) = await command.run(for: job, as: PresentJob()) else {
+      Issue.record("More than Linux takes was taken")
+      return
+    }
+    #expect(failure.status == 126 && failure.line.hasSuffix("too long, whatever the job"))
+  }
 }

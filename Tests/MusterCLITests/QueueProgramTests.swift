@@ -157,6 +157,31 @@ struct QueueProgramTests {
     }
   }
 
+  @Test("A job is set aside when it is itself too long for an argument, not when its command is")
+  func tooLong() async throws {
+    try await withQueue("too-long") { name in
+      let command = try await script(
+        name,
+        #"""
+        "$muster" queue put "$name" "a job of more bytes than are free in the argument" --size 400k --jobs 4
+        exec "$muster" queue take "$name" -- true "$(head -c 131060 /dev/zero | tr '\0' x){}"
+        """#)
+      #expect(command.status == 126 && command.output.isEmpty)
+      #expect(command.errors == "muster: true: its arguments and the environment are too long, whatever the job\n")
+      let left = try await shown(name)
+      #expect(left.entries.map(\.state) == ["queued"] && left.entries.map(\.attempts) == [0])
+      let job = try await script(
+        name,
+        #"""
+        "$muster" queue take "$name" --once >/dev/null
+        head -c 300000 /dev/zero | tr '\0' x | "$muster" queue put "$name"
+        "$muster" queue take "$name" --once -- true {}; echo $?
+        """#)
+      #expect(job.output == "3\n" && job.errors.hasSuffix("it is too long for the arguments of a command; set aside\n"))
+      #expect(try await shown(name).entries.map(\.state) == ["aside"])
+    }
+  }
+
   @Test("Standard streams that are closed are not taken for what is opened, neither here nor by the command")
   func closedStreams() async throws {
     try await withQueue("closed") { name in
