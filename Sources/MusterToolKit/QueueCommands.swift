@@ -40,7 +40,7 @@ struct QueueShape: ParsableArguments {
   static let attempts = 3
 
   @Option(
-    help: ArgumentHelp("Bytes that a job has at most: a number, or one with k or m. (default: 1k)", valueName: "bytes"),
+    help: ArgumentHelp("Bytes that a job has at most, from 1 to 1g. (default: 1k)", valueName: "bytes"),
     transform: JobSizeArgument.init(typed:))
   var size: JobSizeArgument?
 
@@ -267,16 +267,17 @@ enum JobIDArgument {
   }
 }
 
-/// The size of a job as it is typed: bytes, or a number with `k` or `m`.
+/// The size of a job as it is typed: bytes, or a number with `k`, `m` or `g`.
 struct JobSizeArgument: Equatable, Sendable {
   var bytes: Int
 
   init(typed text: String) throws {
-    let shifts: [Character: Int] = ["k": 10, "m": 20]
+    let shifts: [Character: Int] = ["k": 10, "m": 20, "g": 30]
     let shift = text.last.flatMap { shifts[Character($0.lowercased())] }
-    guard let number = Int(shift == nil ? text[...] : text.dropLast()), (1...1 << 29).contains(number),
-      number << (shift ?? 0) <= 1 << 29
-    else { throw ValidationError("give a number of bytes, such as 200, 4k or 1m") }
+    let number = Int(shift == nil ? text[...] : text.dropLast())
+    guard let number, (1...1 << 30).contains(number), number << (shift ?? 0) <= 1 << 30 else {
+      throw ValidationError("give a number of bytes from 1 to 1g, such as 200, 4k or 1m")
+    }
     bytes = number << (shift ?? 0)
   }
 }

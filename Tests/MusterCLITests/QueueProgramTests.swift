@@ -104,6 +104,10 @@ struct QueueProgramTests {
       let full = try await muster.run("queue", "put", name, "a", "--timeout", "10ms")
       #expect(full.status == 2 && full.errors == "muster: \(name): there was no room within 10 ms\n")
       #expect(try await muster.run("queue", "put", name, "a", "--jobs", "2").status == 1)
+      for size in ["0", "-1", "1073741825", "1025m", "2g", "\(Int.max)g"] {
+        let wrong = try await muster.run("queue", "put", name, "a", "--size=\(size)")
+        #expect(wrong.status == 64 && wrong.errors.contains("a number of bytes from 1 to 1g"), "\(size): \(wrong)")
+      }
       for wrong in [["--jobs", "0"], ["--levels", "17"], ["--size", "x"], ["--level", "16"], ["--members", "257"]] {
         #expect(try await muster.run(["queue", "put", name, "a"] + wrong).status == 64)
       }
