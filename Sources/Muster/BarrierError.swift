@@ -141,10 +141,7 @@ public struct BarrierError: Error, Hashable, Sendable, CustomStringConvertible {
         because: "the one before in this place has arrived already", advice: "Wait for that phase, then arrive")
     case .full: failure.sentence(because: "all its places are held by living members, or were dropped")
     case .inUse: failure.sentence(because: "another task is at it with the same object", advice: "Give each its own")
-    case .mismatch:
-      failure.sentence(
-        because: "it was made with \(mismatch.map { "\($0)" } ?? "another libc, or in another pid namespace")",
-        advice: "Use the same parties and policy everywhere, or remove the region when nobody holds it")
+    case .mismatch: failure.sentence(of: mismatch, advice: "Use the same parties and policy everywhere")
     case .inherited: failure.sentence(because: Failure.inherited)
     case .closed: failure.sentence(because: "it was closed")
     default: failure.sentence()

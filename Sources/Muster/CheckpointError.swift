@@ -117,7 +117,7 @@ public struct CheckpointError: Error, Hashable, Sendable, CustomStringConvertibl
     }
   }
 
-  private var difference: String { mismatch.map { "\($0)" } ?? "another libc, or in another pid namespace" }
+  private static let advice = "Use the same states everywhere"
 
   /// A sentence that says what could not be done, with which checkpoint, why, through whom, and, where there is
   /// something, what to do.
@@ -138,9 +138,8 @@ public struct CheckpointError: Error, Hashable, Sendable, CustomStringConvertibl
     case .noneAccepted: failure.sentence(because: "no state was accepted\(reason.map { ": \($0)" } ?? "")")
     case .overtaken: failure.sentence(because: "it was written faster than it could be read", advice: "Try again")
     case .mismatch:
-      failure.sentence(
-        because: reason ?? "it was made with \(difference)",
-        advice: "Use the same states everywhere, or remove the checkpoint when nobody needs it")
+      reason.map { failure.sentence(because: $0, advice: Failure.orRemove(Self.advice)) }
+        ?? failure.sentence(of: mismatch, advice: Self.advice)
     case .inherited: failure.sentence(because: Failure.inherited)
     case .closed: failure.sentence(because: "it was closed")
     default: failure.sentence(because: reason)

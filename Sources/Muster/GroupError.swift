@@ -89,10 +89,7 @@ public struct GroupError: Error, Hashable, Sendable, CustomStringConvertible {
   /// A sentence that says what could not be done, with which group, why, and, where there is something, what to do.
   public var description: String {
     switch code {
-    case .mismatch:
-      failure.sentence(
-        because: "it was made with \(mismatch.map { "\($0)" } ?? "another libc, or in another pid namespace")",
-        advice: "Use the same capacity everywhere, or remove the region when nobody holds it")
+    case .mismatch: failure.sentence(of: mismatch, advice: "Use the same capacity everywhere")
     case .full: failure.sentence(because: "all its places are held by living members")
     case .alreadyJoined: failure.sentence(because: "this object has joined it already")
     case .timedOut: failure.sentence(because: "nobody joined, left or died by the deadline")

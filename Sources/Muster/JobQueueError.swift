@@ -103,8 +103,6 @@ public struct JobQueueError: Error, Hashable, Sendable, CustomStringConvertible 
   }
 
   private var subject: String { job.map { "job \($0)" } ?? "the job" }
-  private var difference: String { mismatch.map { "\($0)" } ?? "another libc, or in another pid namespace" }
-
   /// A sentence that says what could not be done, with which queue, why, and, where there is something, what to do.
   public var description: String {
     switch code {
@@ -113,10 +111,7 @@ public struct JobQueueError: Error, Hashable, Sendable, CustomStringConvertible 
     case .stale: failure.sentence(because: "\(subject) is not there any more under that id")
     case .busy: failure.sentence(because: "\(subject) is in other hands, or not set aside")
     case .full: failure.sentence(because: "all its places are held by living members")
-    case .mismatch:
-      failure.sentence(
-        because: "it was made with \(difference)",
-        advice: "Use the same numbers and layout everywhere, or remove the region when nobody holds it")
+    case .mismatch: failure.sentence(of: mismatch, advice: "Use the same numbers and layout everywhere")
     case .cancelled: failure.sentence(because: "the task was cancelled")
     case .inherited: failure.sentence(because: Failure.inherited)
     case .closed: failure.sentence(because: "it was closed")

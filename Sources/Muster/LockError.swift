@@ -120,10 +120,7 @@ public struct LockError: Error, Hashable, Sendable, CustomStringConvertible {
     case .alreadyHeld: failure.sentence(because: "this thread holds it already")
     case .full:
       failure.sentence(because: "all its places are held by the living", advice: "Create it with a larger capacity")
-    case .mismatch:
-      failure.sentence(
-        because: "it was made with \(mismatch.map { "\($0)" } ?? "another libc, or in another pid namespace")",
-        advice: "Use the same kind of lock and capacity everywhere, or remove the region when nobody holds it")
+    case .mismatch: failure.sentence(of: mismatch, advice: "Use the same kind of lock and capacity everywhere")
     case .inherited: failure.sentence(because: Failure.inherited)
     case .closed: failure.sentence(because: "it was closed")
     default: failure.sentence()

@@ -90,8 +90,6 @@ public struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  private var difference: String { mismatch.map { "\($0)" } ?? "another libc, or in another pid namespace" }
-
   /// A sentence that says what could not be done, with which log, why, through whom, and, where there is something, what to
   /// do.
   public var description: String {
@@ -100,10 +98,7 @@ public struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
       failure.sentence(because: "living processes are in all of its places", advice: "Create it with more places")
     case .hasDrain: failure.sentence(because: "\(pid.map { "process \($0)" } ?? "another process") drains it")
     case .overtaken: failure.sentence(because: "its writers were faster each time", advice: "Try again")
-    case .mismatch:
-      failure.sentence(
-        because: "it was made with \(difference)",
-        advice: "Give no places and bytes to take it as it is, or remove the region when nobody holds it")
+    case .mismatch: failure.sentence(of: mismatch, advice: "Give no places and bytes to take it as it is")
     case .timedOut: failure.sentence(because: "the deadline passed")
     case .cancelled: failure.sentence(because: "the task was cancelled")
     case .inUse: failure.sentence(because: "another task is using this object")

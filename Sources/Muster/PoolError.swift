@@ -103,8 +103,6 @@ public struct PoolError: Error, Hashable, Sendable, CustomStringConvertible {
   }
 
   private var subject: String { block.map { "\($0)" } ?? "the block" }
-  private var difference: String { mismatch.map { "\($0)" } ?? "another libc, or in another pid namespace" }
-
   /// A sentence that says what could not be done, with which pool, why, and, where there is something, what to do.
   public var description: String {
     switch code {
@@ -116,10 +114,7 @@ public struct PoolError: Error, Hashable, Sendable, CustomStringConvertible {
     case .notOffered: failure.sentence(because: "\(subject) is this member's own, and not offered")
     case .inUse: failure.sentence(because: "this process uses \(subject) already")
     case .full: failure.sentence(because: "all its places are held by living members")
-    case .mismatch:
-      failure.sentence(
-        because: "it was made with \(difference)",
-        advice: "Use the same numbers and layout everywhere, or remove the region when nobody holds it")
+    case .mismatch: failure.sentence(of: mismatch, advice: "Use the same numbers and layout everywhere")
     case .timedOut: failure.sentence(because: "no block was free by the deadline")
     case .cancelled: failure.sentence(because: "the task was cancelled")
     case .inherited: failure.sentence(because: Failure.inherited)

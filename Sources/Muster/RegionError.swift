@@ -85,9 +85,7 @@ public struct RegionError: Error, Hashable, Sendable, CustomStringConvertible {
   public var description: String {
     switch code {
     case .mismatch:
-      failure.sentence(
-        because: "it was made with \(mismatch.map { "\($0)" } ?? "another layout")",
-        advice: "Use one version of the program everywhere, or remove the region when nobody holds it")
+      failure.sentence(of: mismatch, advice: "Use one version of the program everywhere")
     case .corrupt: failure.sentence(advice: "It is left as it is; remove it by hand if nobody needs it")
     case .inUse: failure.sentence(advice: "Try again when its processes have ended")
     case .timedOut: failure.sentence(because: "no region of that name appeared by the deadline")

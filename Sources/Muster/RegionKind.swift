@@ -23,6 +23,24 @@ public struct RegionKind: RawRepresentable, Hashable, Sendable, CustomStringConv
   /// Any kind: for attaching to a region without asking what is in it.
   public static let any = RegionKind(rawValue: 0)
 
+  /// As it goes on "it is ...": "a ring".
+  var phrase: String {
+    switch self {
+    case "BARR": "a barrier"
+    case "PSXB": "a POSIX barrier"
+    case "GRUP": "a group"
+    case "SEQL": "a seqlock"
+    case "LOCK": "a lock"
+    case "CKPT": "a checkpoint"
+    case "RING": "a ring"
+    case "POOL": "a pool"
+    case "QUEU": "a queue"
+    case "TRAC": "a trace"
+    case "LOGS": "a log"
+    default: "a region of the kind \(self)"
+    }
+  }
+
   /// The letters; where they are none, the number in hexadecimal.
   public var description: String {
     let bytes = (0..<4).map { UInt8(truncatingIfNeeded: rawValue >> ($0 * 8)) }

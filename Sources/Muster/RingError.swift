@@ -97,8 +97,6 @@ public struct RingError: Error, Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  private var difference: String { mismatch.map { "\($0)" } ?? "another libc, or in another pid namespace" }
-
   /// A sentence that says what could not be done, with which ring, why, through whom, and, where there is something,
   /// what to do.
   public var description: String {
@@ -114,10 +112,7 @@ public struct RingError: Error, Hashable, Sendable, CustomStringConvertible {
         because: "it is too large for this ring",
         advice: "A record takes at most a quarter of the capacity, a batch three quarters")
     case .full: failure.sentence(because: "it has as many readers as there can be")
-    case .mismatch:
-      failure.sentence(
-        because: "it was made with \(difference)",
-        advice: "Use the same capacity, delivery and layout everywhere, or remove the region when nobody holds it")
+    case .mismatch: failure.sentence(of: mismatch, advice: "Use the same capacity, delivery and layout everywhere")
     case .timedOut: failure.sentence(because: "the deadline passed")
     case .cancelled: failure.sentence(because: "the task was cancelled")
     case .inUse: failure.sentence(because: "another task is using this object")

@@ -105,7 +105,7 @@ public struct SeqlockError: Error, Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  private var difference: String { mismatch.map { "\($0)" } ?? "another libc, or in another pid namespace" }
+  private static let advice = "Use the same payload everywhere"
 
   /// A sentence that says what could not be done, with which object, why, through whom, and, where there is something,
   /// what to do.
@@ -120,9 +120,8 @@ public struct SeqlockError: Error, Hashable, Sendable, CustomStringConvertible {
         advice: "The last whole value can be read; wait for a successor")
     case .overtaken: failure.sentence(because: "it was written faster than it could be read", advice: "Try again")
     case .mismatch:
-      failure.sentence(
-        because: reason ?? "it was made with \(difference)",
-        advice: "Use the same payload everywhere, or remove the region when nobody holds it")
+      reason.map { failure.sentence(because: $0, advice: Failure.orRemove(Self.advice)) }
+        ?? failure.sentence(of: mismatch, advice: Self.advice)
     case .timedOut: failure.sentence(because: "the deadline passed")
     case .cancelled: failure.sentence(because: "the task was cancelled")
     case .inherited: failure.sentence(because: Failure.inherited)

@@ -89,8 +89,6 @@ public struct TraceError: Error, Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  private var difference: String { mismatch.map { "\($0)" } ?? "another libc, or in another pid namespace" }
-
   /// A sentence that says what could not be done, with which trace, why, and, where there is something, what to do.
   public var description: String {
     switch code {
@@ -99,10 +97,7 @@ public struct TraceError: Error, Hashable, Sendable, CustomStringConvertible {
       failure.sentence(
         because: "it is frozen, and its other recorders hold records", advice: "Join again when it is thawed")
     case .noCounter: failure.sentence(because: "the processor's counter is not to be used here")
-    case .mismatch:
-      failure.sentence(
-        because: "it was made with \(difference)",
-        advice: "Use the same shape everywhere, or remove the region when nobody holds it")
+    case .mismatch: failure.sentence(of: mismatch, advice: "Use the same shape everywhere")
     case .timedOut: failure.sentence(because: "the deadline passed")
     case .cancelled: failure.sentence(because: "the task was cancelled")
     case .inUse: failure.sentence(because: "another task is watching by this object")

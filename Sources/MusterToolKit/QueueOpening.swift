@@ -120,7 +120,6 @@ extension CommandFailure {
       case .notFound: "no such queue"
       case .full: "it has as many members as there can be"
       case .finished: "it is finished; muster queue reopen lets more be put"
-      case .mismatch: error.mismatch.map { "it is no queue, or another: \($0)" }
       default: nil
       }
     self.init(

@@ -41,7 +41,6 @@ enum Meeting {
     let reason: String? =
       switch error.code {
       case .notFound: "no such barrier"
-      case .mismatch: "there is another barrier, or none: with other --parties, --on-death or libc (see muster show)"
       case .full: "all its places are taken"
       default: nil
       }

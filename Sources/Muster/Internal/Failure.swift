@@ -33,6 +33,30 @@ struct Failure: Hashable, Sendable {
     let first = "Can't \(operation) “\(subject)”: \(reason ?? meaning)."
     return advice.map { "\(first) \($0)." } ?? first
   }
+
+  /// Of what is there and differs from what was asked for. `advice`: what to do where its numbers do, for nothing that one asks for makes a
+  /// trace of a ring, or another libc the same.
+  func sentence(of mismatch: Mismatch?, advice: String) -> String {
+    guard let mismatch else {
+      return sentence(because: "it was made with another libc, or in another pid namespace", advice: Self.advice(.libc))
+    }
+    guard mismatch.property != .kind else {
+      let (found, expected) = (RegionKind(mismatch.found), RegionKind(mismatch.expected))
+      return sentence(because: "it is \(found.phrase), not \(expected.phrase)", advice: "Use another name")
+    }
+    return sentence(
+      because: "it was made with \(mismatch)", advice: Self.advice(mismatch.property) ?? Self.orRemove(advice))
+  }
+
+  private static func advice(_ property: Mismatch.Property) -> String? {
+    switch property {
+    case .format, .version: orRemove("Use one version of Muster everywhere")
+    case .libc, .pidNamespace: orRemove("Use one libc and one pid namespace everywhere")
+    default: nil
+    }
+  }
+
+  static func orRemove(_ advice: String) -> String { "\(advice), or remove it when nobody needs it" }
 }
 
 /// Gives a name to C. `EINVAL` for one with a zero in it, which would cut it short and lead to another object.
