@@ -137,6 +137,8 @@ static int recover(muster_log_drain *drain) {
     status = reopen(drain);
     if (status) return status;
   }
+  // One who died between making a new file and its mark has led there.
+  if (drain->files.file >= 0) muster_log_files_lead(&drain->files);
   drain->gathered = mark->staged;
   drain->committed = mark->staged && is_for_this_file(drain);
   return 0;

@@ -223,12 +223,14 @@ void muster_log_files_prune(const log_files *files, log_keep keep) {
 // NAME.log leads to it. Made aside and renamed, so that the name is never missing; what one who died left there is taken
 // away, and there is but one drain. Not every file system has links, and
 // nothing depends on this one; what stands there and is no link stays.
-static void lead_to(const log_files *files) {
-  char name[LEAF], aside[LEAF + 16], leaf[LEAF];
+void muster_log_files_lead(const log_files *files) {
+  char name[LEAF], aside[LEAF + 16], leaf[LEAF], target[LEAF];
   struct stat found;
   snprintf(name, sizeof name, "%s.log", files->name);
   snprintf(aside, sizeof aside, ".%s.new", name);
   leaf_of(files, files->number, leaf);
+  ssize_t length = readlinkat(files->folder, name, target, sizeof target);
+  if (length == (ssize_t)strlen(leaf) && !memcmp(target, leaf, (size_t)length)) return;
   if (!fstatat(files->folder, name, &found, AT_SYMLINK_NOFOLLOW) && !S_ISLNK(found.st_mode)) return;
   (void)unlinkat(files->folder, aside, 0);
   if (symlinkat(leaf, files->folder, aside)) return;
@@ -260,13 +262,14 @@ int muster_log_files_create(log_files *files, uint64_t above) {
   uint64_t highest = above = above < NUMBER_MOST ? above : 0;
   int status = each(files, note_highest, &highest);
   if (status) return status;
-  if (highest > above && !adopt(files, highest)) return lead_to(files), 0;
+  if (highest > above && !adopt(files, highest)) return muster_log_files_lead(files), 0;
+  if (highest == NUMBER_MOST) return EOVERFLOW;
   for (int turn = 0; turn < TURNS && highest < NUMBER_MOST; turn++) {
     status = open_leaf(files, ++highest, O_CREAT | O_EXCL);
     if (status == EEXIST) continue;
     if (!status) status = set_permissions(files);
     if (status) return status;
-    return lead_to(files), 0;
+    return muster_log_files_lead(files), 0;
   }
   return EEXIST;
 }

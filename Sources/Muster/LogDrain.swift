@@ -254,7 +254,16 @@ public final class LogDrain: Sendable {
     case EPERM where handle.isInherited: LogError(Self.draining, name, status: status, code: .inherited)
     case EBADMSG, ETIMEDOUT: LogError(Self.draining, name, status: status)
     // What the system said of a file is no reason of the log's.
-    default: LogError(Self.draining, name, status: status, code: .system)
+    default: LogError(Self.draining, name, status: status, code: .system, reason: Self.reason(status))
+    }
+  }
+
+  private static func reason(_ status: Int32) -> String? {
+    switch status {
+    case ENOENT: "the folder of its files was removed"
+    case EOVERFLOW: "a file in its folder has the highest number that there can be"
+    case EEXIST: "others make files of the same names in its folder"
+    default: nil
     }
   }
 }

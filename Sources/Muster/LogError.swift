@@ -60,17 +60,20 @@ public struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
   /// At `mismatch`: what differs, where that is known.
   public let mismatch: Mismatch?
   private let failure: Failure
+  /// Where a number alone would say too little, or another thing.
+  private let reason: String?
 
   /// - Parameter code: the reason, where `status` alone does not tell: a number means another thing in another call.
   init(
     _ operation: String, _ name: String, status: Int32, code: Code? = nil, pid: Int32 = 0,
-    mismatch: muster_mismatch? = nil
+    mismatch: muster_mismatch? = nil, reason: String? = nil
   ) {
     self.code = code ?? Self.code(status)
     self.name = name
     self.pid = pid == 0 ? nil : pid
     self.mismatch = status == EPROTO ? mismatch.flatMap { Mismatch($0) } : nil
     self.failure = Failure(operation: operation, subject: name, status: status)
+    self.reason = reason
   }
 
   init(_ operation: String, _ name: String, code: Code) {
@@ -104,7 +107,7 @@ public struct LogError: Error, Hashable, Sendable, CustomStringConvertible {
     case .inUse: failure.sentence(because: "another task is using this object")
     case .inherited: failure.sentence(because: Failure.inherited)
     case .closed: failure.sentence(because: "it was closed")
-    default: failure.sentence()
+    default: failure.sentence(because: reason)
     }
   }
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 log_scene log_test_scene(uint32_t places, uint32_t bytes) {
   log_scene scene = {.size = muster_log_size(places, bytes)};
@@ -58,6 +59,21 @@ muster_log_drain *log_test_drain(muster_log *log, const char *folder, uint64_t r
   CHECK_STATUS(status, 0);
   REQUIRE(!status);
   return drain;
+}
+
+void log_test_write(muster_log *log, uint32_t count) {
+  for (uint32_t k = 0; k < count; k++) REQUIRE(!muster_log_printf(log, MUSTER_LOG_INFO, NULL, "record %u of some", k));
+}
+
+const char *log_test_path(const char *folder, const char *leaf) {
+  static char path[512];
+  snprintf(path, sizeof path, "%s/%s", folder, leaf);
+  return path;
+}
+
+uint64_t log_test_size(const char *folder, const char *leaf) {
+  struct stat found;
+  return stat(log_test_path(folder, leaf), &found) ? UINT64_MAX : (uint64_t)found.st_size;
 }
 
 void log_test_drain_all(muster_log_drain *drain) {

@@ -27,6 +27,13 @@ int log_test_is(muster_log_text text, const char *expected);
 muster_log_drain *log_test_drain(muster_log *log, const char *folder, uint64_t rotate_bytes);
 void log_test_drain_all(muster_log_drain *drain);
 
+// Logs so many records, each with its number.
+void log_test_write(muster_log *log, uint32_t count);
+
+// What is in a folder: its path, until the next call, and the size of a file, UINT64_MAX where there is none.
+const char *log_test_path(const char *folder, const char *leaf);
+uint64_t log_test_size(const char *folder, const char *leaf);
+
 // Reads all files of the drain, in their order: each line is whole, and of each place the numbers follow on each other, with
 // those that are told as lost, from `next` on. Counts what was there.
 typedef struct log_tally {

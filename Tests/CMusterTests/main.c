@@ -44,6 +44,7 @@
   X(lock_stress) \
   X(log_death) \
   X(log_drain) \
+  X(log_folder) \
   X(log_hostile) \
   X(log_name) \
   X(log) \

@@ -77,6 +77,37 @@ struct LogDrainTests {
     }
   }
 
+  @Test("What is wrong with the folder is said, and nothing is lost by it")
+  func folder() async throws {
+    try await withName { name in
+      try await withFolder { folder in
+        let log = try Log(RegionName(name))
+        let last = folder.appending("app-999999999999.log").string
+        try "x".write(toFile: last, atomically: false, encoding: .utf8)
+        let drain = try LogDrain(RegionName(name), to: .files(in: folder, name: "app"))
+        try log.write(.info, "x", ["n": 1])
+        let full = await code { () throws(LogError) in try await drain.drainAll() }
+        #expect(full?.errno == Errno(rawValue: EOVERFLOW))
+        #expect(full.map { "\($0)" }?.contains("highest number that there can be") == true)
+        unlink(last)
+        _ = try await drain.drainAll()
+        #expect(try numbers(contents(of: folder)) == [1])
+        drain.close()
+        let below = folder.appending("below")
+        mkdir(below.string, 0o700)
+        let other = try LogDrain(RegionName(name), to: .files(in: below, name: "app"))
+        rmdir(below.string)
+        try log.write(.info, "x", ["n": 2])
+        let removed = await code { () throws(LogError) in try await other.drainAll() }
+        #expect(removed.map { "\($0)" }?.contains("the folder of its files was removed") == true)
+        other.close()
+        let next = try LogDrain(RegionName(name), to: .files(in: folder, name: "app"))
+        _ = try await next.drainAll()
+        #expect(try numbers(contents(of: folder)) == [1, 2])
+      }
+    }
+  }
+
   @Test("A drain that is killed again and again: each record is in the files once")
   func killed() async throws {
     try await withName { name in

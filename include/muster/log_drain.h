@@ -106,6 +106,9 @@ int muster_log_drain_close(muster_log_drain *MUSTER_NULLABLE drain);
 // Returns 0, or
 //   EAGAIN      nothing is ready; or a non-blocking descriptor takes no more by now
 //   ENOSPC, EDQUOT, EFBIG, EIO, EPIPE and others  of open(2), write(2), fdatasync(2): the batch is kept, call again
+//   ENOENT      the folder was removed: the batch is kept for a drain that is opened with another
+//   EOVERFLOW   a file in the folder has the highest number that there can be, 999999999999: move it away
+//   EEXIST      others make files with the numbers that are to be taken, faster than this drain: one name is for one log
 //   EOWNERDEAD  the thread that opened the drain has ended: close it, and open another
 //   EPERM       inherited over fork
 int muster_log_drain_step(muster_log_drain *MUSTER_NONNULL drain, uint32_t flags,

@@ -47,8 +47,12 @@ void muster_log_files_close_file(log_files *files);
 // Opens the file of that number, if it is the one with that device and inode: 0, ESTALE, or of open(2).
 int muster_log_files_reopen(log_files *files, uint64_t number, uint64_t device, uint64_t inode);
 
-// Makes a file with a number above `above` and above all that are there, and leads NAME.log to it.
+// Makes a file with a number above `above` and above all that are there, and leads NAME.log to it. 0; EOVERFLOW: the highest
+// number that can be is taken; EEXIST: others took the next ones, each time; or of open(2), fchmod(2).
 int muster_log_files_create(log_files *files, uint64_t above);
+
+// Leads NAME.log to the file that is open, if it does not yet.
+void muster_log_files_lead(const log_files *files);
 
 // Deletes what is not to be kept; never the file that is open.
 void muster_log_files_prune(const log_files *files, log_keep keep);
