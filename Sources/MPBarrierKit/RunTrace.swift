@@ -4,28 +4,32 @@ import Muster
 import MusterCLI
 import SystemPackage
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
 func traceName(_ name: String) -> String { name + ".trace" }
 
 /// Of the process that begins a run with --trace: the region, and the file that it is written to at the end.
 struct RunTrace {
   private let trace: Trace
-  private let file: FileDescriptor
+  private let file: TraceFile
   let path: String
 
   /// Opens the file first: that it can't be written is to be known before anybody works.
   init(writing path: String, of plan: Plan) throws(CommandFailure) {
     self.path = path
     do {
-      file = try FileDescriptor.open(
-        FilePath(path), .writeOnly, options: [.create, .truncate, .closeOnExec],
-        permissions: [.ownerReadWrite, .groupRead, .otherRead])
+      file = try TraceFile(path)
     } catch {
       throw CommandFailure("--trace \(printable(path)): \(error)")
     }
     do {
       trace = try Trace(RegionName(traceName(plan.name)), shape: Self.shape(plan), mode: .create)
     } catch {
-      try? file.close()
+      file.close()
       throw CommandFailure("\(error)")
     }
   }
@@ -41,7 +45,7 @@ struct RunTrace {
 
   func write() throws(CommandFailure) {
     do {
-      try trace.export(to: file)
+      try trace.export(to: file.emptied())
     } catch {
       throw CommandFailure("--trace \(printable(path)): \(error.errno.map { "\($0)" } ?? "\(error)")")
     }
@@ -49,7 +53,43 @@ struct RunTrace {
 
   func close() {
     trace.close()
-    try? file.close()
+    file.close()
+  }
+}
+
+/// A file that stays as it is, or is not there, until there is something to be written to it: a run that does not begin takes nobody's last
+/// trace away.
+private final class TraceFile {
+  private let path: FilePath
+  private let descriptor: FileDescriptor
+  /// It was not there, and nothing has been written to it.
+  private var isNew: Bool
+
+  init(_ path: String) throws {
+    self.path = FilePath(path)
+    do {
+      descriptor = try .open(
+        self.path, .writeOnly, options: [.create, .exclusiveCreate, .closeOnExec],
+        permissions: [.ownerReadWrite, .groupRead, .otherRead])
+      isNew = true
+    } catch Errno.fileExists {
+      descriptor = try .open(self.path, .writeOnly, options: .closeOnExec)
+      isNew = false
+    }
+  }
+
+  /// For the whole of what is to be in it.
+  func emptied() -> FileDescriptor {
+    isNew = false
+    // What can't be cut, such as a pipe, has nothing in it.
+    try? descriptor.resize(to: 0)
+    return descriptor
+  }
+
+  func close() {
+    try? descriptor.close()
+    if isNew { unlink(path.string) }
+    isNew = false
   }
 }
 

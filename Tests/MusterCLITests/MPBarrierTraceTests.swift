@@ -118,4 +118,24 @@ struct MPBarrierTraceTests {
     let joining = try await Program.mpbarrier.run("1", "--name", name, "--join", "--trace", "/tmp/x")
     #expect(joining.status == 64 && joining.errors.contains("--trace is for who begins a run"))
   }
+
+  @Test("A run that does not begin neither empties the file of the last one nor leaves one behind")
+  func notBegun() async throws {
+    try await withPath("kept.json") { path in
+      let name = testName("not-begun")
+      // Files may be as large as the board is, and not as the trace.
+      let script = """
+        trap '' XFSZ; ulimit -f 400
+        exec '\(Program.mpbarrier.path)' 1 --name \(name) --rounds 1000 --trace \(path)
+        """
+      for there in [false, true] {
+        if there { try "the last one".write(toFile: path, atomically: false, encoding: .utf8) }
+        let outcome = try await Program(path: "/bin/sh").run("-c", script)
+        #expect(outcome.status == 1 && outcome.errors.contains("\(name).trace"), "\(outcome)")
+        let seen = FileManager.default.contents(atPath: path).map { String(decoding: $0, as: UTF8.self) }
+        #expect(seen == (there ? "the last one" : nil))
+        expectNothingLeft(name)
+      }
+    }
+  }
 }
