@@ -157,7 +157,7 @@ public final class Group: Sendable {
   ///   - seen: the ``roster`` that the caller has acted on.
   ///   - deadline: how long to wait, `nil`: for ever.
   /// - Returns: the roster as it is now.
-  /// - Throws: ``GroupError``: `timedOut`, `corrupt`, `closed`.
+  /// - Throws: ``GroupError``: `timedOut`, `inherited`, `closed`.
   @available(*, noasync, message: "blocks the thread; use the form that is awaited")
   @discardableResult
   public func waitForChangeBlocking(
@@ -175,7 +175,7 @@ public final class Group: Sendable {
   ///   - seen: the ``roster`` that the caller has acted on.
   ///   - deadline: how long to wait, `nil`: for ever.
   /// - Returns: the roster as it is now.
-  /// - Throws: ``GroupError``: `timedOut`, `cancelled` when the task was, `corrupt`, `closed`.
+  /// - Throws: ``GroupError``: `timedOut`, `cancelled` when the task was, `inherited`, `closed`.
   @discardableResult
   public func waitForChange(
     since seen: UInt32, until deadline: ContinuousClock.Instant? = nil

@@ -122,7 +122,7 @@ public final class JobQueue: Sendable {
   /// Who waits longest is not served first. A death of a member that has jobs ends the wait, as its jobs come back.
   ///
   /// - Parameter deadline: how long to wait, `nil`: for ever. `.now` never waits.
-  /// - Throws: ``JobQueueError``: `timedOut`, `cancelled`, `corrupt` (the job that was next, which is set aside, or the queue),
+  /// - Throws: ``JobQueueError``: `timedOut`, `cancelled`, `corrupt` (the job that was next, which is set aside),
   ///   `inherited`, `closed`.
   public func take(until deadline: ContinuousClock.Instant? = nil) async throws(JobQueueError) -> Job? {
     var job = muster_queue_job()

@@ -102,7 +102,7 @@ public final class Pool: Sendable {
   /// Who waits longest is not served first. A death of a member that owns blocks ends the wait, as its blocks come back.
   ///
   /// - Parameter deadline: how long to wait, `nil`: for ever. `.now` never waits.
-  /// - Throws: ``PoolError``: `timedOut`, `cancelled`, `corrupt`, `inherited`, `closed`.
+  /// - Throws: ``PoolError``: `timedOut`, `cancelled`, `inherited`, `closed`.
   public func allocate(until deadline: ContinuousClock.Instant? = nil) async throws(PoolError) -> PoolBlock {
     if let block = try allocateIfAvailable() { return block }
     try begin()

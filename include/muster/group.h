@@ -107,12 +107,12 @@ int muster_group_leave(muster_group *MUSTER_NONNULL group);
 
 uint32_t muster_group_capacity(const muster_group *MUSTER_NONNULL group);
 
-// What is known of place `index`. Returns 0, EINVAL (no such place), EBADMSG. Sees a death as soon as the kernel has
+// What is known of place `index`. Returns 0, EINVAL (no such place), EPERM. Sees a death as soon as the kernel has
 // marked it; takes no lock.
 int muster_group_member(const muster_group *MUSTER_NONNULL group, uint32_t index,
                         muster_member *MUSTER_NONNULL member) MUSTER_MUST_CHECK;
 
-// All places in a given state.
+// All places in a given state. Returns 0, EPERM.
 int muster_group_members(const muster_group *MUSTER_NONNULL group, muster_member_state state,
                          muster_member_set *MUSTER_NONNULL set) MUSTER_MUST_CHECK;
 
@@ -123,10 +123,10 @@ int muster_group_free_dead(muster_group *MUSTER_NONNULL group);
 uint32_t muster_group_roster(const muster_group *MUSTER_NONNULL group);
 
 // Waits until the roster differs from `seen`: somebody joined, left or died. Whoever waits notices deaths for all. Returns 0, ETIMEDOUT,
-// EPERM, EBADMSG.
+// EACCES (a read-only handle), EPERM (inherited over fork).
 int muster_group_wait(muster_group *MUSTER_NONNULL group, uint32_t seen, muster_deadline deadline) MUSTER_MUST_CHECK;
 
-// The same without sleeping: 0, or EAGAIN with the words to sleep at. See wait.h. Whoever got EAGAIN may have the watch for others who
+// The same without sleeping: 0, EACCES, EPERM, or EAGAIN with the words to sleep at. See wait.h. Whoever got EAGAIN may have the watch for others who
 // sleep, and should sleep too: if he doesn't, they learn of a death up to MUSTER_WAIT_RECHECK later.
 int muster_group_poll(muster_group *MUSTER_NONNULL group, uint32_t seen,
                       muster_wait_set *MUSTER_NONNULL set) MUSTER_MUST_CHECK;

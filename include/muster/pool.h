@@ -183,12 +183,11 @@ int muster_pool_leave(muster_pool *MUSTER_NONNULL pool);
 int muster_pool_alloc(muster_pool *MUSTER_NONNULL pool,
                       muster_pool_block *MUSTER_NONNULL block) MUSTER_NONBLOCKING MUSTER_MUST_CHECK;
 
-// The same, waiting for a block until the deadline. Who waits longest is not served first. Returns 0, EPERM, ETIMEDOUT, EBADMSG (the
-// members' table is corrupt).
+// The same, waiting for a block until the deadline. Who waits longest is not served first. Returns 0, EPERM, ETIMEDOUT.
 int muster_pool_alloc_wait(muster_pool *MUSTER_NONNULL pool, muster_deadline deadline,
                            muster_pool_block *MUSTER_NONNULL block) MUSTER_MUST_CHECK;
 
-// For event loops: 0 when a block was free a moment ago, EAGAIN with the words to sleep at (wait.h), EPERM, EBADMSG.
+// For event loops: 0 when a block was free a moment ago, EAGAIN with the words to sleep at (wait.h), EPERM.
 int muster_pool_poll(muster_pool *MUSTER_NONNULL pool, muster_wait_set *MUSTER_NONNULL set) MUSTER_MUST_CHECK;
 
 // Frees a block of this member, offered or not. Returns 0, EPERM, EINVAL, ESTALE (freed already, also by one who took it), EBUSY

@@ -245,7 +245,7 @@ int muster_queue_commit(muster_queue *MUSTER_NONNULL queue, uint64_t id, size_t 
 // Gives up what was claimed. Returns 0, EPERM, EINVAL, ESTALE, EBUSY.
 int muster_queue_cancel(muster_queue *MUSTER_NONNULL queue, uint64_t id) MUSTER_NONBLOCKING;
 
-// For event loops: 0 when there was room a moment ago, EAGAIN with the words to sleep at (wait.h), EPIPE (finished), EPERM, EBADMSG.
+// For event loops: 0 when there was room a moment ago, EAGAIN with the words to sleep at (wait.h), EPIPE (finished), EPERM.
 int muster_queue_poll_room(muster_queue *MUSTER_NONNULL queue, muster_wait_set *MUSTER_NONNULL set) MUSTER_MUST_CHECK;
 
 // ---- Taking, by members. EPERM as above.
@@ -258,11 +258,11 @@ int muster_queue_take(muster_queue *MUSTER_NONNULL queue,
                       muster_queue_job *MUSTER_NONNULL job) MUSTER_NONBLOCKING MUSTER_MUST_CHECK;
 
 // The same, waiting for a job until the deadline. Who waits longest is not served first. Returns what take does, but ETIMEDOUT for
-// EAGAIN; EBADMSG also when the members' table is corrupt.
+// EAGAIN.
 int muster_queue_take_wait(muster_queue *MUSTER_NONNULL queue, muster_deadline deadline,
                            muster_queue_job *MUSTER_NONNULL job) MUSTER_MUST_CHECK;
 
-// For event loops: 0 when a job was queued a moment ago, EAGAIN with the words to sleep at (wait.h), ENODATA, EPERM, EBADMSG.
+// For event loops: 0 when a job was queued a moment ago, EAGAIN with the words to sleep at (wait.h), ENODATA, EPERM.
 int muster_queue_poll(muster_queue *MUSTER_NONNULL queue, muster_wait_set *MUSTER_NONNULL set) MUSTER_MUST_CHECK;
 
 // It is done, and gone. Returns 0; EPERM; EINVAL (no such job); ESTALE (it is in no one's hands any more under that id); EBUSY (this member
