@@ -54,19 +54,42 @@ int muster_pool_look(const muster_pool *pool, muster_pool_state *state) {
   return 0;
 }
 
-int muster_pool_look_owner(const muster_pool *pool, uint32_t member, muster_pool_owner *owner) {
+static int begin_owner(const muster_pool *pool, uint32_t place, muster_pool_owner *owner, owned_by *which) {
   *owner = (muster_pool_owner){.state = MUSTER_MEMBER_FREE};
   muster_member seen;
-  int status = muster_group_member(pool->group, member, &seen);
+  int status = muster_group_member(pool->group, place, &seen);
   if (status) return status;
   owner->state = seen.state;
   owner->pid = seen.pid;
-  owned_by which = those_of(pool, member);
+  *which = those_of(pool, place);
+  return 0;
+}
+
+static void count_for_owner(const muster_pool *pool, uint64_t word, const owned_by *which, muster_pool_owner *owner) {
+  if (!is_of(pool, word, which)) return;
+  owner->blocks++;
+  owner->offered += pool_tag_of(word) == POOL_OFFERED;
+}
+
+int muster_pool_look_owner(const muster_pool *pool, uint32_t member, muster_pool_owner *owner) {
+  owned_by which;
+  int status = begin_owner(pool, member, owner, &which);
+  if (status) return status;
+  for (uint32_t k = 0; k < pool->blocks; k++) count_for_owner(pool, muster_pool_word(pool, k), &which, owner);
+  return 0;
+}
+
+int muster_pool_look_owners(const muster_pool *pool, muster_pool_owner *owners, uint32_t count) {
+  owned_by which[MUSTER_POOL_MEMBERS_MAX];
+  if (count > pool->members) return EINVAL;
+  for (uint32_t k = 0; k < count; k++) {
+    int status = begin_owner(pool, k, &owners[k], &which[k]);
+    if (status) return status;
+  }
   for (uint32_t k = 0; k < pool->blocks; k++) {
     uint64_t word = muster_pool_word(pool, k);
-    if (!is_of(pool, word, &which)) continue;
-    owner->blocks++;
-    owner->offered += pool_tag_of(word) == POOL_OFFERED;
+    uint32_t place = owner_in(pool, word);
+    if (place < count) count_for_owner(pool, word, &which[place], &owners[place]);
   }
   return 0;
 }

@@ -247,7 +247,7 @@ public final class Pool: Sendable {
     return State(state)
   }
 
-  /// All who have joined, in the order of their places, and what is theirs. Goes over all blocks for each.
+  /// All who have joined, in the order of their places, and what is theirs. Goes over all blocks.
   ///
   /// - Throws: ``PoolError``: `inherited`, `closed`.
   public func owners() throws(PoolError) -> [Owner] {

@@ -118,17 +118,12 @@ extension Pool {
 extension Pool.Owner {
   /// Those of a C pool, or the status of what can't be read.
   static func all(of pool: OpaquePointer, _ owners: inout [Pool.Owner]) -> Int32 {
-    let group = muster_pool_group(pool)
-    for place in 0..<muster_group_capacity(group) {
-      var member = muster_member()
-      var status = muster_group_member(group, place, &member)
-      // To look at an owner is to go over all blocks.
-      if status == 0, member.pid == 0 { continue }
-      var owner = muster_pool_owner()
-      if status == 0 { status = muster_pool_look_owner(pool, place, &owner) }
-      guard status == 0 else { return status }
-      owners.append(Pool.Owner(Int(place), owner))
-    }
+    var all = [muster_pool_owner](
+      repeating: muster_pool_owner(), count: Int(muster_group_capacity(muster_pool_group(pool))))
+    let status = muster_pool_look_owners(pool, &all, UInt32(all.count))
+    guard status == 0 else { return status }
+    // Nobody has ever joined in the others.
+    for (place, owner) in all.enumerated() where owner.pid != 0 { owners.append(Pool.Owner(place, owner)) }
     return 0
   }
 }

@@ -66,6 +66,9 @@ static void owner_killed(void) {
     CHECK_EQUAL(owner.state, MUSTER_MEMBER_DEAD);
     CHECK_EQUAL(owner.blocks, HELD);
     CHECK_EQUAL(owner.offered, HELD / 4);
+    muster_pool_owner owners[MEMBERS];
+    CHECK_STATUS(muster_pool_look_owners(pool, owners, MEMBERS), 0);
+    CHECK(owners[at.gate[1]].state == MUSTER_MEMBER_DEAD && owners[at.gate[1]].blocks == HELD);
     muster_pool_block blocks[BLOCKS];
     uint32_t count = 0;
     if (turn == 1) {

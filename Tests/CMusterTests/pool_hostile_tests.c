@@ -52,6 +52,9 @@ static void look_around(const muster_pool *pool, size_t at) {
   is_a_value(muster_pool_look(pool, &state), "look", at);
   CHECK(state.free + state.owned + state.offered + state.other == state.blocks);
   is_a_value(muster_pool_look_owner(pool, 1, &owner), "look_owner", at);
+  muster_pool_owner owners[MEMBERS];
+  uint32_t members = muster_group_capacity(muster_pool_group(pool));
+  is_a_value(muster_pool_look_owners(pool, owners, members < MEMBERS ? members : MEMBERS), "look_owners", at);
   is_a_value(muster_pool_look_block(pool, 3, &block), "look_block", at);
   CHECK(block.member == UINT32_MAX || block.member < MEMBERS);
 }

@@ -267,6 +267,14 @@ static void looks(void) {
   CHECK_EQUAL(owner.state, MUSTER_MEMBER_FREE);
   CHECK_EQUAL(owner.blocks, 0);
   CHECK_STATUS(muster_pool_look_owner(reader, MEMBERS, &owner), EINVAL);
+  muster_pool_owner owners[MEMBERS + 1];
+  CHECK_STATUS(muster_pool_look_owners(reader, owners, MEMBERS + 1), EINVAL);
+  CHECK_STATUS(muster_pool_look_owners(reader, owners, MEMBERS), 0);
+  for (uint32_t k = 0; k < MEMBERS; k++) {
+    CHECK_STATUS(muster_pool_look_owner(reader, k, &owner), 0);
+    CHECK(owners[k].state == owner.state && owners[k].pid == owner.pid && owners[k].blocks == owner.blocks &&
+          owners[k].offered == owner.offered);
+  }
   muster_pool_block block;
   uint32_t place, count = 7;
   CHECK_STATUS(muster_pool_join(reader, &place), EACCES);

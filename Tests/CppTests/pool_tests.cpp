@@ -44,6 +44,7 @@ TEST(pool, blocks_are_freed_where_their_object_ends) {
     std::error_code ec;
     CHECK(!pool.alloc(1ms, ec) && ec == std::errc::timed_out);
     CHECK(pool.state().owned == 2 && pool.owner(me).blocks == 2 && pool.owner(me).pid == getpid());
+    CHECK(pool.owners().size() == pool.state().members && pool.owners().at(me).blocks == 2);
     CHECK_EQUAL(pool.blocks_of(me).size(), 2u);
 
     PoolBlock moved = std::move(first);

@@ -231,11 +231,14 @@ int muster_pool_reclaim(muster_pool *MUSTER_NONNULL pool, uint32_t *MUSTER_NULLA
 int muster_pool_next(const muster_pool *MUSTER_NONNULL pool, uint32_t member, uint32_t *MUSTER_NONNULL cursor,
                      muster_pool_block *MUSTER_NONNULL block) MUSTER_MUST_CHECK;
 
-// What is known of the pool, of the member in place `member`, of a block. The first two look at all blocks, one after the other. Return
-// 0, EPERM (inherited over fork), EINVAL (no such place, no such block), ESTALE (freed since).
+// What is known of the pool, of the member in place `member`, of those in the first `count` places, of a block. All but the last look
+// at all blocks, once. Return 0, EPERM (inherited over fork), EINVAL (no such place, more places than there are, no such block), ESTALE
+// (freed since).
 int muster_pool_look(const muster_pool *MUSTER_NONNULL pool, muster_pool_state *MUSTER_NONNULL state) MUSTER_MUST_CHECK;
 int muster_pool_look_owner(const muster_pool *MUSTER_NONNULL pool, uint32_t member,
                            muster_pool_owner *MUSTER_NONNULL owner) MUSTER_MUST_CHECK;
+int muster_pool_look_owners(const muster_pool *MUSTER_NONNULL pool, muster_pool_owner *MUSTER_NONNULL owners,
+                            uint32_t count) MUSTER_MUST_CHECK;
 int muster_pool_look_block(const muster_pool *MUSTER_NONNULL pool, muster_pool_block block,
                            muster_pool_block_state *MUSTER_NONNULL state) MUSTER_MUST_CHECK;
 

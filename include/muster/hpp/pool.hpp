@@ -319,12 +319,18 @@ class Pool {
   [[nodiscard]] PoolOwner owner(std::uint32_t member) const {
     muster_pool_owner plain{};
     check("look at a member of the pool", ask(muster_pool_look_owner, member, &plain));
-    PoolOwner owner;
-    owner.state = static_cast<Member::State>(plain.state);
-    if (plain.pid) owner.pid = plain.pid;
-    owner.blocks = plain.blocks;
-    owner.offered = plain.offered;
-    return owner;
+    return owner_of(plain);
+  }
+
+  /// What is known of each place, in their order. Goes over all blocks, once. muster_pool_look_owners.
+  /// \throws muster::error: EPERM.
+  [[nodiscard]] std::vector<PoolOwner> owners() const {
+    std::vector<muster_pool_owner> plain(state().members);
+    const auto count = static_cast<std::uint32_t>(plain.size());
+    check("look at the members of the pool", ask(muster_pool_look_owners, plain.data(), count));
+    std::vector<PoolOwner> owners;
+    for (const muster_pool_owner &one : plain) owners.push_back(owner_of(one));
+    return owners;
   }
 
   /// The usable bytes of each block; 0 where it is not open.
@@ -343,6 +349,15 @@ class Pool {
   [[nodiscard]] muster_pool *get() const noexcept { return handle_.get(); }
 
  private:
+  static PoolOwner owner_of(const muster_pool_owner &plain) {
+    PoolOwner owner;
+    owner.state = static_cast<Member::State>(plain.state);
+    if (plain.pid) owner.pid = plain.pid;
+    owner.blocks = plain.blocks;
+    owner.offered = plain.offered;
+    return owner;
+  }
+
   struct Close {
     void operator()(muster_pool *pool) const noexcept { (void)muster_pool_close(pool); }
   };
