@@ -4,7 +4,6 @@
 // leaving are the keeper's thread's. The handle's memory is in use as long as the place is held, and by whoever waits.
 // SPDX-License-Identifier: Apache-2.0
 import CMuster
-import Synchronization
 import SystemPackage
 
 #if canImport(Glibc)
@@ -21,10 +20,9 @@ final class JobQueueCore: Sendable {
   let jobSize: Int
   let places: Int
   let member: Int
+  let place: SharedPlace
   let handle: Handle
   let membership: SharedMembership
-  /// How many waits of this handle are watching for the others (group.h).
-  private let watching = Atomic<Int>(0)
 
   /// Opens a handle that has not joined.
   static func open(
@@ -46,43 +44,20 @@ final class JobQueueCore: Sendable {
   init(_ operation: String, _ name: RegionName, _ options: muster_queue_options) throws(JobQueueError) {
     var options = options
     // Here, since it may have to wait; the keeper must not be held up by one object's region.
-    nonisolated(unsafe) let queue = try Self.open(operation, name, &options)
-    do throws(JobQueueError) {
-      member = try Self.join(operation, name.string, queue)
+    let queue = try Self.open(operation, name, &options)
+    do throws(SharedPlace.Refusal) {
+      member = try SharedPlace.join { muster_queue_join(queue, $0) }
     } catch {
       muster_queue_close(queue)
-      throw error
+      throw JobQueueError(operation, name.string, status: error.status, code: error.isOurs ? nil : .system)
     }
-    let membership = Guarded<SharedMembership?>(nil)
-    let handle = Handle(queue) { _ in
-      membership.value?.leave()
-    } letGo: {
-      _ = muster_queue_close($0)
-    }
+    place = SharedPlace(
+      queue, group: muster_queue_group(queue), leave: { muster_queue_leave($0) }, close: { muster_queue_close($0) })
+    handle = place.handle
+    membership = place.membership
     self.name = name.string
     self.jobSize = Int(muster_queue_job_size(queue))
     self.places = Int(muster_group_capacity(muster_queue_group(queue)))
-    self.handle = handle
-    // That of the place; what has just been made is not closed.
-    _ = try? handle.begin()
-    self.membership = SharedMembership {
-      muster_queue_leave(queue)
-      handle.end()
-      membership.value = nil
-    }
-    membership.value = self.membership
-  }
-
-  private static func join(_ operation: String, _ name: String, _ queue: OpaquePointer) throws(JobQueueError) -> Int {
-    var member: UInt32 = 0
-    do throws(ThreadFailure) {
-      let status = try Keeper.shared.run { muster_queue_join(queue, &member) }
-      if status == 0 { return Int(member) }
-      throw ThreadFailure(status: status)
-    } catch {
-      let isOurs = [EOVERFLOW, EPROTO, EBADMSG, EACCES].contains(error.status)
-      throw JobQueueError(operation, name, status: error.status, code: isOurs ? nil : .system)
-    }
   }
 
   // MARK: Steps
@@ -153,16 +128,5 @@ final class JobQueueCore: Sendable {
   }
 
   /// For tests.
-  var watchCount: Int { watching.load(ordering: .acquiring) }
-
-  func beginWatch() { watching.add(1, ordering: .acquiringAndReleasing) }
-
-  /// Who was served, or waits no more, must not be relied on to watch for the others, unless another wait of this handle does it.
-  func endWatch() {
-    guard watching.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 else { return }
-    _ = step { queue in
-      let group = muster_queue_group(queue)
-      return muster_group_wait(group, muster_group_roster(group), .now)
-    }
-  }
+  var watchCount: Int { place.watchCount }
 }

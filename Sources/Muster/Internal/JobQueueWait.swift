@@ -9,7 +9,7 @@ import CMuster
 #endif
 
 /// Waits until it has taken a job, or claimed one to be written.
-final class JobQueueWait: PendingWait, @unchecked Sendable {
+final class JobQueueWait: WatchingWait, @unchecked Sendable {
   enum Want {
     case job
     case room
@@ -21,25 +21,15 @@ final class JobQueueWait: PendingWait, @unchecked Sendable {
 
   private let core: JobQueueCore
   private let want: Want
-  private var isWatching = false
   private(set) var got = muster_queue_job()
 
   init(_ core: JobQueueCore, _ want: Want, deadline: Deadline) {
     self.core = core
     self.want = want
-    super.init(deadline: deadline)
+    super.init(core.place, deadline: deadline)
   }
 
-  override func poll(_ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 {
-    let status = core.step { look($0, set) }
-    if status != EAGAIN {
-      endWatch()
-    } else if !isWatching {
-      isWatching = true
-      core.beginWatch()
-    }
-    return status
-  }
+  override func look(_ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 { core.step { look($0, set) } }
 
   private func look(_ queue: OpaquePointer, _ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 {
     for _ in 0..<Self.turns {
@@ -56,15 +46,5 @@ final class JobQueueWait: PendingWait, @unchecked Sendable {
   /// Looks for a moment without sleeping: by a deadline that has passed C spins, and does not sleep. ETIMEDOUT: there was nothing.
   func spin() -> Int32 {
     core.step { want == .job ? muster_queue_take_wait($0, 1, &got) : muster_queue_claim_wait($0, 1, &got) }
-  }
-
-  override func giveUp() -> Int32 {
-    endWatch()
-    return ETIMEDOUT
-  }
-
-  private func endWatch() {
-    if isWatching { core.endWatch() }
-    isWatching = false
   }
 }

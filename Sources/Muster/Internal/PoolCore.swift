@@ -4,7 +4,6 @@
 // joining and leaving are the keeper's thread's. The handle's memory is in use as long as the place is held, and by whoever waits.
 // SPDX-License-Identifier: Apache-2.0
 import CMuster
-import Synchronization
 import SystemPackage
 
 #if canImport(Glibc)
@@ -22,11 +21,10 @@ final class PoolCore: Sendable {
   let blocks: Int
   let places: Int
   let member: Int
+  let place: SharedPlace
   let handle: Handle
   let membership: SharedMembership
   private let held: HeldBlocks
-  /// How many waits of this handle are watching for the others (group.h).
-  private let watching = Atomic<Int>(0)
 
   /// Opens a handle that has not joined.
   static func open(
@@ -46,54 +44,27 @@ final class PoolCore: Sendable {
   init(_ operation: String, _ name: RegionName, _ options: muster_pool_options) throws(PoolError) {
     var options = options
     // Here, since it may have to wait; the keeper must not be held up by one object's region.
-    let opened = try Self.open(operation, name, &options)
-    let shape = PoolShape(opened, options)
-    let held: HeldBlocks
-    let member: UInt32
-    do throws(PoolError) {
-      guard let made = HeldBlocks(count: shape.blocks) else {
-        throw PoolError(operation, name.string, status: ENOMEM)
-      }
-      held = made
-      member = try Self.join(operation, name.string, opened)
+    let pool = try Self.open(operation, name, &options)
+    let shape = PoolShape(pool, options)
+    guard let held = HeldBlocks(count: shape.blocks) else {
+      muster_pool_close(pool)
+      throw PoolError(operation, name.string, status: ENOMEM)
+    }
+    do throws(SharedPlace.Refusal) {
+      member = try SharedPlace.join { muster_pool_join(pool, $0) }
     } catch {
-      muster_pool_close(opened)
-      throw error
+      muster_pool_close(pool)
+      throw PoolError(operation, name.string, status: error.status, code: error.isOurs ? nil : .system)
     }
-    nonisolated(unsafe) let pool = opened
-    let membership = Guarded<SharedMembership?>(nil)
-    let handle = Handle(pool) { _ in
-      membership.value?.leave()
-    } letGo: {
-      _ = muster_pool_close($0)
-    }
+    place = SharedPlace(
+      pool, group: muster_pool_group(pool), leave: { muster_pool_leave($0) }, close: { muster_pool_close($0) })
+    handle = place.handle
+    membership = place.membership
     self.name = name.string
     self.blockSize = shape.blockSize
     self.blocks = shape.blocks
     self.places = shape.places
-    self.member = Int(member)
     self.held = held
-    self.handle = handle
-    // That of the place; what has just been made is not closed.
-    _ = try? handle.begin()
-    self.membership = SharedMembership {
-      muster_pool_leave(pool)
-      handle.end()
-      membership.value = nil
-    }
-    membership.value = self.membership
-  }
-
-  private static func join(_ operation: String, _ name: String, _ pool: OpaquePointer) throws(PoolError) -> UInt32 {
-    var member: UInt32 = 0
-    do throws(ThreadFailure) {
-      let status = try Keeper.shared.run { muster_pool_join(pool, &member) }
-      if status == 0 { return member }
-      throw ThreadFailure(status: status)
-    } catch {
-      let isOurs = [EOVERFLOW, EPROTO, EBADMSG, EACCES].contains(error.status)
-      throw PoolError(operation, name, status: error.status, code: isOurs ? nil : .system)
-    }
   }
 
   // MARK: Steps
@@ -179,18 +150,7 @@ final class PoolCore: Sendable {
   // MARK: Waiting
 
   /// For tests.
-  var watchCount: Int { watching.load(ordering: .acquiring) }
-
-  func beginWatch() { watching.add(1, ordering: .acquiringAndReleasing) }
-
-  /// Who was served, or waits no more, must not be relied on to watch for the others, unless another wait of this handle does it.
-  func endWatch() {
-    guard watching.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 else { return }
-    _ = step { pool in
-      let group = muster_pool_group(pool)
-      return muster_group_wait(group, muster_group_roster(group), .now)
-    }
-  }
+  var watchCount: Int { place.watchCount }
 }
 
 /// The numbers that a pool was made with.
@@ -220,30 +180,20 @@ struct PoolFound {
 }
 
 /// Waits until it has allocated a block.
-final class PoolWait: PendingWait, @unchecked Sendable {
+final class PoolWait: WatchingWait, @unchecked Sendable {
   private static let turns = 64
   /// How soon to look again where others were quicker each time.
   private static let crowded: Int64 = 1_000_000
 
   private let core: PoolCore
-  private var isWatching = false
   private(set) var found = PoolFound()
 
   init(_ core: PoolCore, deadline: Deadline) {
     self.core = core
-    super.init(deadline: deadline)
+    super.init(core.place, deadline: deadline)
   }
 
-  override func poll(_ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 {
-    let status = core.step { look($0, set) }
-    if status != EAGAIN {
-      endWatch()
-    } else if !isWatching {
-      isWatching = true
-      core.beginWatch()
-    }
-    return status
-  }
+  override func look(_ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 { core.step { look($0, set) } }
 
   private func look(_ pool: OpaquePointer, _ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 {
     for _ in 0..<Self.turns {
@@ -255,15 +205,5 @@ final class PoolWait: PendingWait, @unchecked Sendable {
     set.pointee.count = 0
     set.pointee.recheck = muster_deadline_after(Self.crowded)
     return EAGAIN
-  }
-
-  override func giveUp() -> Int32 {
-    endWatch()
-    return ETIMEDOUT
-  }
-
-  private func endWatch() {
-    if isWatching { core.endWatch() }
-    isWatching = false
   }
 }
