@@ -256,8 +256,12 @@ final class GroupWait: PendingWait, @unchecked Sendable {
     super.init(deadline: deadline)
   }
 
-  override func poll(_ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 { group.poll(since: seen, set) }
-  override func giveUp() -> Int32 { group.endPolling(since: seen) }
+  override func poll(_ set: UnsafeMutablePointer<muster_wait_set>) -> Int32 { byOthers(group.poll(since: seen, set)) }
+  override func giveUp() -> Int32 { byOthers(group.endPolling(since: seen)) }
+
+  /// The change may be that this very object has left because it was closed. A wait is told of that before, but may have been asked whether it
+  /// is to end before that. The leaving and the look at the roster are under one lock: who sees the one finds the reason.
+  private func byOthers(_ status: Int32) -> Int32 { status == 0 && reason == .closed ? ECANCELED : status }
 }
 
 /// Flags that look at a region without holding it.

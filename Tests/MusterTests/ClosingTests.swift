@@ -69,6 +69,22 @@ struct ClosingTests {
     }
   }
 
+  @Test("What closing does to the roster is no outcome of a wait that had not yet been told when it looked")
+  func groupLeftByItself() async throws {
+    try await withName { name in
+      let group = try Muster.Group(name, capacity: 2)
+      try group.join()
+      let wait = GroupWait(group, since: group.roster, deadline: .never)
+      #expect(withWaitSet { wait.poll($0) } == EAGAIN)
+      // As closing does, between the wait's look at whether it is to end and its look at the roster.
+      wait.end(because: .closed)
+      try group.leave()
+      #expect(withWaitSet { wait.poll($0) } == ECANCELED && wait.giveUp() == ECANCELED)
+      let other = GroupWait(group, since: group.roster &- 1, deadline: .never)
+      #expect(withWaitSet { other.poll($0) } == 0)
+    }
+  }
+
   @Test(
     "A barrier that is closed while a task waits has been left, and the wait throws `closed`", arguments: [false, true])
   func barrier(hasAction: Bool) async throws {
