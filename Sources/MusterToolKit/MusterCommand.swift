@@ -13,7 +13,7 @@ package struct MusterCommand: ParsableCommand {
       """,
     subcommands: [
       ListCommand.self, ShowCommand.self, RemoveCommand.self, CleanCommand.self, AliveCommand.self, BarrierCommand.self,
-      CheckpointCommand.self, RingCommand.self, QueueCommand.self, LogCommand.self, TraceCommand.self,
+      LockCommand.self, CheckpointCommand.self, RingCommand.self, QueueCommand.self, LogCommand.self, TraceCommand.self,
     ])
 
   package init() {}

@@ -112,4 +112,42 @@ struct LockDetailsTests {
     }
     #expect(writing.holder?.process == getpid() && writing.holder?.state == .alive && writing.readers.isEmpty)
   }
+
+  @Test("reset takes poison off a mutex and a read-write lock; what is no lock is told")
+  func reset() async throws {
+    let name = testName("poisoned")
+    defer {
+      for end in ["", "-rw", "-ring"] { try? Region.remove(RegionName(name + end), force: true) }
+    }
+    struct CannotRepair: Error {}
+    let mutex = try RobustMutex(name)
+    let readWrite = try RobustReadWriteLock(name + "-rw", capacity: 2)
+    await #expect(processExitsWith: .signal(SIGKILL)) { [name = name as String] in
+      try await RobustMutex(name).withLock { _ = kill(getpid(), SIGKILL) }
+    }
+    await #expect(processExitsWith: .signal(SIGKILL)) { [name = name as String] in
+      let readWrite = try RobustReadWriteLock(name + "-rw", capacity: nil, mode: .attach)
+      try await readWrite.withWriteLock { _ = kill(getpid(), SIGKILL) }
+    }
+    await #expect(throws: LockError.self) { try await mutex.withLock(repair: { _ in throw CannotRepair() }) {} }
+    await #expect(throws: LockError.self) {
+      try await readWrite.withWriteLock(repair: { _ in throw CannotRepair() }) {}
+    }
+    #expect(try mutex.isPoisoned && readWrite.isPoisoned)
+    for end in ["", "-rw"] {
+      let outcome = try await Program.muster.run("lock", "reset", name + end)
+      #expect(outcome.status == 0 && outcome.output.isEmpty && outcome.errors.isEmpty, "\(outcome)")
+      #expect(try LockState.look(name + end).condition == .unrepaired)
+    }
+    // What is not poisoned stays as it is, and the next to come repairs it.
+    #expect(try await Program.muster.run("lock", "reset", name).status == 0)
+    try await mutex.withLock(repair: { _ in }) {}
+    try await readWrite.withWriteLock(repair: { _ in }) {}
+    let missing = try await Program.muster.run("lock", "reset", name + "-none")
+    #expect(missing.status == 1 && missing.errors == "muster: \(name)-none: no such lock\n")
+    let ring = try RingWriter(RegionName(name + "-ring"), capacity: 4096)
+    defer { ring.close() }
+    let other = try await Program.muster.run("lock", "reset", name + "-ring")
+    #expect(other.status == 1 && other.errors.contains("it is a ring, not a lock"), "\(other)")
+  }
 }
