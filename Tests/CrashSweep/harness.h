@@ -3,6 +3,7 @@
 #ifndef HARNESS_H
 #define HARNESS_H
 
+#include <signal.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -13,6 +14,10 @@ enum { COMMAND_SETUP = 1, COMMAND_MEANWHILE = 2, COMMAND_CHECK = 3 };
 
 // The exit status of a process whose check failed.
 enum { FAILED_STATUS = 99 };
+
+enum { JOBS_MAX = 64 };
+
+#define SWEEP_PREFIX "muster-sweep-"
 
 // sweep->failed: 0, or this while the text is being written, or the verdict.
 #define FAILURE_BEGUN UINT32_MAX
@@ -25,17 +30,25 @@ typedef struct sweep_trace {
   uint32_t *visit;  // for each point, which visit of its address it is, from 1
 } sweep_trace;
 
-// What one worker found, in memory shared with the main process.
+// What was found at the points of a case, by one injection.
 typedef struct sweep_tally {
-  pid_t worker;
-  uint32_t isolated;
   uint32_t points;  // instructions in the operation
   uint32_t tried, before, after;
   uint32_t slow;    // checks that took longer than 0.9 s: the sleeper's own look once a second may have saved them
+  int64_t took;     // nanoseconds
   sweep_verdict verdict;
   uint32_t failed_at;
   char text[2048];
 } sweep_tally;
+
+// A case on its way through the workers. One worker takes all of its points, or each one part of them: a part has to
+// record the operation anew, which takes longer than a sample of its points.
+typedef struct sweep_item {
+  const sweep_case *of;
+  uint32_t ways;               // of sweep_injection: those that the workers try
+  uint32_t parts, dealt, back;  // how many there are, were given to a worker, came back
+  sweep_tally sums[2];         // of crash, of stall
+} sweep_item;
 
 typedef struct sweep_choice {
   int all;
@@ -65,9 +78,17 @@ sweep_verdict run_point(const sweep_case *sweep_of, sweep_injection injection, c
                         int plain, char *why, size_t size);
 extern int64_t run_check_time;  // of the last check, in nanoseconds
 
-// worker.c. Sweeps the points of a case that fall to worker `index`; in a process of its own.
-void worker_sweep(const sweep_case *sweep_of, sweep_injection injection, const sweep_choice *choice, uint32_t index,
-                  sweep_tally *tally);
+// worker.c. Sweeps, in a process of its own, the points of the case that fall to part `part` of `parts`, by each injection of
+// `ways`; tallies are of crash and of stall.
+void worker_sweep(const sweep_case *sweep_of, uint32_t ways, const sweep_choice *choice, uint32_t part, uint32_t parts,
+                  sweep_tally tallies[2]);
+
+// dealer.c. Gives the items to workers, and those that are whole to `done`, in their order, until the last or until it is
+// interrupted. `folder` is for files. 0, or an errno value.
+int dealer_sweep(sweep_item *items, size_t count, const sweep_choice *choice, const char *folder,
+                 void (*done)(const sweep_item *item));
+extern volatile sig_atomic_t dealer_interrupted;
+extern uint32_t dealer_isolated;  // whether every worker had its own namespaces
 
 // isolation.c
 int isolation_inner(void);
@@ -82,7 +103,8 @@ char harness_state(pid_t pid);  // the letter of /proc/PID/stat; 0: no such proc
 void harness_where(pid_t pid, char *text, size_t size);
 void harness_wake(uint32_t *word);
 void harness_wait(uint32_t *word, uint32_t while_it_is, int64_t nanoseconds);
-void harness_end_children(void);
+void harness_kill_children(const pid_t *but, size_t count);  // all of this process's own, but those
+void harness_end_children(void);                            // all, seen gone
 // How many entries a folder has, of those that begin with the prefix (NULL: any); *text is the first; removes them if
 // asked.
 int harness_look(const char *folder, const char *prefix, char *text, size_t size, int remove_it);

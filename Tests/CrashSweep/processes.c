@@ -92,21 +92,28 @@ void harness_where(pid_t pid, char *text, size_t size) {
   if (stack) add_callers(pid, stack, text, size);
 }
 
-void harness_end_children(void) {
-  for (;;) {
-    char text[4096], path[64];
-    snprintf(path, sizeof path, "task/%d/children", (int)getpid());
-    // /proc/self is another process's where this one's pid namespace is younger than /proc; getpid is right in both.
-    if (read_proc(getpid(), path, text, sizeof text) > 0) {
-      for (char *next = text;;) {
-        long pid = strtol(next, &next, 10);
-        if (pid <= 0) break;
-        kill((pid_t)pid, SIGKILL);
-      }
-    }
-    int status;
-    if (waitpid(-1, &status, __WALL) < 0 && errno == ECHILD) return;
+static int is_one_of(pid_t pid, const pid_t *list, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (list[i] == pid) return 1;
+  return 0;
+}
+
+void harness_kill_children(const pid_t *but, size_t count) {
+  char text[4096], path[64];
+  snprintf(path, sizeof path, "task/%d/children", (int)getpid());
+  // /proc/self is another process's where this one's pid namespace is younger than /proc; getpid is right in both.
+  if (read_proc(getpid(), path, text, sizeof text) <= 0) return;
+  for (char *next = text;;) {
+    pid_t pid = (pid_t)strtol(next, &next, 10);
+    if (pid <= 0) return;
+    if (!is_one_of(pid, but, count)) kill(pid, SIGKILL);
   }
+}
+
+void harness_end_children(void) {
+  int status;
+  do harness_kill_children(NULL, 0);
+  while (waitpid(-1, &status, __WALL) >= 0 || errno != ECHILD);
 }
 
 static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *where) {

@@ -1,4 +1,4 @@
-// Sweeping the points of one case that fall to one worker.
+// Sweeping the points of a case, or a part of them, in one worker.
 // SPDX-License-Identifier: Apache-2.0
 #include <signal.h>
 #include <stdio.h>
@@ -164,24 +164,42 @@ static sweep_verdict try_point(const sweep_case *of, sweep_injection injection, 
   return told(tally, verdict, point, why);
 }
 
-void worker_sweep(const sweep_case *of, sweep_injection injection, const sweep_choice *choice, uint32_t index,
-                  sweep_tally *tally) {
-  sweep_trace trace;
-  start_ticks();
-  if (record_twice(of, &trace, tally)) return;
-  tally->points = trace.points;
-  uint8_t *marks = take(STEPS_MAX + 1);
-  if (!marks) {
-    told(tally, SWEEP_BROKEN, 0, "no memory for the points");
-    return;
-  }
-  choose(of, choice, &trace, marks);
-  uint32_t number = 0;
-  for (uint32_t point = 0; point <= trace.points; point++) {
-    if (!marks[point] || number++ % choice->jobs != index) continue;
-    if (try_point(of, injection, &trace, point, choice->plain, tally)) return;
-  }
+static void sweep_points(const sweep_case *of, sweep_injection injection, const sweep_choice *choice,
+                         const sweep_trace *trace, const uint8_t *mine, sweep_tally *tally) {
+  for (uint32_t point = 0; point <= trace->points; point++)
+    if (mine[point] && try_point(of, injection, trace, point, choice->plain, tally)) return;
   char where[2048] = "";
-  if (choice->at >= 0 && choice->at <= trace.points) add_point(&trace, (uint32_t)choice->at, where, sizeof where);
+  if (choice->at >= 0 && choice->at <= trace->points) add_point(trace, (uint32_t)choice->at, where, sizeof where);
   told(tally, SWEEP_OK, 0, where);
+}
+
+// Each point to the next part in turn, so that all have as many near the end, where the way is longest.
+static void keep_part(uint8_t *marks, uint32_t points, uint32_t part, uint32_t parts) {
+  uint32_t number = 0;
+  for (uint32_t point = 0; point <= points; point++)
+    if (marks[point]) marks[point] = number++ % parts == part;
+}
+
+// Both injections go by one pair of recordings: what is recorded knows of neither.
+void worker_sweep(const sweep_case *of, uint32_t ways, const sweep_choice *choice, uint32_t part, uint32_t parts,
+                  sweep_tally tallies[2]) {
+  sweep_trace trace;
+  sweep_tally recorded = {0};
+  int64_t start = sweep_now();
+  start_ticks();
+  uint8_t *marks = take(STEPS_MAX + 1);
+  if (!marks) told(&recorded, SWEEP_BROKEN, 0, "no memory for the points");
+  else if (!record_twice(of, &trace, &recorded)) {
+    recorded.points = trace.points;
+    choose(of, choice, &trace, marks);
+    keep_part(marks, trace.points, part, parts);
+  }
+  for (uint32_t way = SWEEP_CRASH; way <= SWEEP_STALL; way++) {
+    if (!(ways & way)) continue;
+    sweep_tally *tally = &tallies[way - SWEEP_CRASH];
+    *tally = recorded;
+    if (!recorded.verdict) sweep_points(of, (sweep_injection)way, choice, &trace, marks, tally);
+    tally->took = sweep_now() - start;
+    start = sweep_now();
+  }
 }
