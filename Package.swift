@@ -72,6 +72,10 @@ let package = Package(
       path: "Examples/Swift/journal", swiftSettings: swiftSettings),
     .executableTarget(
       name: "benchmark-latency", dependencies: ["Muster"], path: "Benchmarks/swift", swiftSettings: swiftSettings),
+    .executableTarget(
+      name: "benchmark-owners",
+      dependencies: ["Muster", "CMuster", "MusterLogging", .product(name: "Logging", package: "swift-log")],
+      path: "Benchmarks/owners", swiftSettings: swiftSettings),
     .testTarget(
       name: "MusterTests",
       dependencies: [

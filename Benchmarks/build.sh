@@ -77,4 +77,11 @@ build_all() {
     # shellcheck disable=SC2086
     ${linker:-$cc} "$build/$name.o" $extra "$build"/muster/*.o -o "$build/$name" -pthread || return 1
   done
+  [ $swift = 0 ] || build_owners
+}
+
+build_owners() {
+  command -v swift > /dev/null || { say '--swift: there is no swift here'; swift=0; return 0; }
+  swift build --package-path "$root" -c release --product benchmark-owners >&2 || return 1
+  cp "$(swift build --package-path "$root" -c release --show-bin-path)/benchmark-owners" "$build/benchmark-owners"
 }
