@@ -234,6 +234,7 @@ int main(int count, char **arguments) {
   const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
   struct sigaction action = {.sa_handler = interrupt};
   for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) sigaction(ends[i], &action, NULL);
+  signal(SIGCHLD, SIG_DFL);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   if (!make_folder()) return perror("crash-sweep: no folder for temporary files"), 2;
   printf("seed: --seed %llu\n", (unsigned long long)choice.seed);
