@@ -316,7 +316,7 @@ static void random_kills_leave_one_owner_and_the_truth(void) {
   shared *s = share(alive_path_of("kills"));
   pid_t pids[6];
   for (int i = 0; i < 6; i++) pids[i] = test_fork(own_and_mark, s);
-  for (int i = 0; i < 250; i++) {
+  for (int i = 0; i < 100; i++) {
     test_pause((int64_t)(test_random(&seed) % 3000000));
     int which = (int)(test_random(&seed) % 6);
     kill(pids[which], SIGKILL);
@@ -326,7 +326,7 @@ static void random_kills_leave_one_owner_and_the_truth(void) {
   s->stop = 1;
   for (int i = 0; i < 6; i++) test_join(pids[i], 0);
   printf("%d turns\n", s->turns);
-  CHECK(s->turns > 250);
+  CHECK(s->turns > 100);
   muster_alive_found found;
   CHECK_STATUS(muster_alive_probe(s->path, &found), 0);
   CHECK_EQUAL(found.kind, MUSTER_ALIVE_NOTHING);
@@ -355,8 +355,7 @@ static void probes_disturb_nobody(void) {
   pid_t probers[3];
   for (int i = 0; i < 3; i++) probers[i] = test_fork(probe_for_ever, s);
   int taken = 0;
-  int64_t end = test_now() + 2 * SECOND;
-  for (; (test_now() < end || s->turns < 5000 || taken < 500) && !test_result(); taken++) {
+  for (; (__atomic_load_n(&s->turns, __ATOMIC_RELAXED) < 20000 || taken < 200) && !test_result(); taken++) {
     muster_alive *alive;
     muster_alive_found found;
     CHECK_STATUS(muster_alive_acquire(s->path, 0, MUSTER_DEADLINE_NOW, &found, &alive), 0);

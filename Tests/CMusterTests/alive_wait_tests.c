@@ -378,7 +378,7 @@ static void an_owner_in_another_pid_namespace(void) {
 static void random_owners_are_followed(void) {
   uint64_t seed = test_seed();
   const char *path = alive_path_of("random");
-  for (int i = 0; i < 60; i++) {
+  for (int i = 0; i < 30; i++) {
     owner next = owner_prepare(path);
     observer *o = mmap(NULL, sizeof *o, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     REQUIRE(o != MAP_FAILED);

@@ -204,7 +204,7 @@ static void killed_stopped_and_continued(void) {
     people[i] = (person){here, i, 1};
     pids[i] = test_fork(live, &people[i]);
   }
-  for (int64_t end = test_now() + INT64_C(5000000000); test_now() < end && !test_result();) {
+  while ((kills < 200 || __atomic_load_n(&here->joined, __ATOMIC_RELAXED) < 1000) && !test_result()) {
     uint32_t i = (uint32_t)(test_random(&seed) % PEOPLE);
     test_pause((int64_t)(test_random(&seed) % 3000000));
     if (test_random(&seed) % 3) {
@@ -221,7 +221,6 @@ static void killed_stopped_and_continued(void) {
   for (uint32_t i = 0; i < PEOPLE; i++) kill(pids[i], SIGCONT), test_join(pids[i], 0);
   printf("%u killed, %u stopped, %llu joined, %llu woken\n", kills, stops, (unsigned long long)here->joined,
          (unsigned long long)here->woken);
-  CHECK(kills > 50 && here->joined > 100);
   // What is left is whole: nobody in it, and room for all.
   muster_group *group, *all[PLACES];
   CHECK_STATUS(muster_group_attach(here->head, here->size, &group), 0);

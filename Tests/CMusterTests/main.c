@@ -99,6 +99,11 @@ unsigned test_slower(void) {
   return times < 1 ? 1 : (unsigned)times;
 }
 
+unsigned test_stride(void) {
+  unsigned stride = test_slower() / 2;
+  return stride < 1 ? 1 : stride > 4 ? 4 : stride;
+}
+
 void test_fail(const char *file, int line, const char *format, ...) {
   char text[1024];
   va_list arguments;

@@ -9,7 +9,7 @@
 #include "../../Sources/CMuster/internal/futex.h"
 #include "support.h"
 
-enum { RACERS = 64, REPETITIONS = 1000, WORDS = 64 };
+enum { RACERS = 64, REPETITIONS = 300, WORDS = 64 };
 
 // What racers and the one who starts them share. `round` is the start gate: racers sleep at it.
 typedef struct race_track {
@@ -94,7 +94,7 @@ static void sixty_four_processes_on_one_name(void) {
   for (int i = 0; i < RACERS; i++) test_join(pids[i], 0);
 }
 
-enum { OPENERS = 4, REMOVERS = 2 };
+enum { OPENERS = 4, REMOVERS = 2, ENOUGH_OPENED = 1000, ENOUGH_REMOVED = 100 };
 
 typedef struct fight_arena {
   uint32_t over;
@@ -167,7 +167,10 @@ static void fight(const char *name, uint32_t flags, int renew, int named, int tw
   pid_t pids[OPENERS + REMOVERS], linker = twins ? test_fork(link_again_and_again, arena) : 0;
   for (int i = 0; i < OPENERS + REMOVERS; i++)
     pids[i] = test_fork(i < OPENERS ? open_and_hold : remove_again_and_again, arena);
-  test_pause(1000000000);
+  // Until there was a fight: the test's own deadline tells of one that somebody loses for ever.
+  while (__atomic_load_n(&arena->opened, __ATOMIC_RELAXED) < ENOUGH_OPENED ||
+         __atomic_load_n(&arena->removed, __ATOMIC_RELAXED) < ENOUGH_REMOVED)
+    test_pause(1000000);
   __atomic_store_n(&arena->over, 1, __ATOMIC_RELAXED);
   for (int i = 0; i < OPENERS + REMOVERS; i++) test_join(pids[i], 0);
   if (twins) test_join(linker, 0);
@@ -175,7 +178,6 @@ static void fight(const char *name, uint32_t flags, int renew, int named, int tw
   if (status != ENOENT) CHECK_STATUS(status, 0);
   printf("opened %llu, removed %llu, renewed %llu\n", (unsigned long long)arena->opened,
          (unsigned long long)arena->removed, (unsigned long long)arena->renewed);
-  CHECK(arena->opened > 0 && arena->removed > 0);
   muster_region_info info;
   CHECK_STATUS(muster_region_inspect(name, flags, &info), ENOENT);
 }

@@ -70,7 +70,7 @@ static void read_all(void *context) {
 static void kill_at_random(muster_ring_mode mode) {
   uint64_t random = test_seed();
   scene at = make_scene(mode), reading = at;
-  reading.records = (mode == MUSTER_RING_LATEST ? UINT64_C(4000000) : UINT64_C(400000)) / test_slower();
+  reading.records = (mode == MUSTER_RING_LATEST ? UINT64_C(1000000) : UINT64_C(100000)) / test_slower();
   pid_t readers[2] = {test_fork(read_all, &reading), test_fork(read_all, &reading)};
   while (__atomic_load_n(at.gate + 1, __ATOMIC_ACQUIRE) < 2) test_pause(100000);
   int rounds = 0;
@@ -104,7 +104,7 @@ static void readers_killed(void) {
   scene at = make_scene(MUSTER_RING_LOSSLESS), reading = at;
   reading.records = UINT64_MAX;
   pid_t writer = test_fork(write_on, &at);
-  for (int round = 0; round < 100; round++) {
+  for (int round = 0; round < 40; round++) {
     uint64_t before = __atomic_load_n(at.gate + 1, __ATOMIC_ACQUIRE);
     pid_t reader = test_fork(read_all, &reading);
     while (__atomic_load_n(at.gate + 1, __ATOMIC_ACQUIRE) == before) test_pause(20000);

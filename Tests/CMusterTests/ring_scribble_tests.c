@@ -151,7 +151,7 @@ static void scribbled_on(muster_ring_mode mode) {
   for (on.number = 0; on.number < PLAYERS; on.number++) players[on.number] = test_fork(play, &on);
   uint64_t random = on.seed, least = 0;
   // Until each has made its calls: one that hangs, or died, never comes to that.
-  while (least < 100000) {
+  while (least < 40000) {
     for (int i = 0; i < 300; i++) scribble(&on, &random);
     put_right((ring_state *)(void *)(on.memory + ring_state_offset()), on.memory + ring_data_offset(),
               test_random(&random) % 100000 / 8 * 8);
@@ -191,7 +191,7 @@ static void mix_pages(unsigned char *to, const unsigned char *early, const unsig
 // After a power failure: it can be renewed, has an end, and who reads from there gets all that the successor writes.
 static void pages_of_two_moments(void) {
   uint64_t random = test_seed();
-  for (int round = 0; round < 2000; round++) {
+  for (int round = 0; round < 2000 / (int)test_slower(); round++) {
     ring_scene scene = ring_test_scene(FILE_BYTES, round % 2 ? MUSTER_RING_LATEST : MUSTER_RING_LOSSLESS);
     unsigned char *early = malloc(scene.size), *late = malloc(scene.size);
     REQUIRE(early && late);

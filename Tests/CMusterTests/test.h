@@ -31,6 +31,10 @@ void test_fail(const char *file, int line, const char *format, ...) __attribute_
 // How many times slower than usual this build is, by its sanitizer: what goes by a number of turns may take fewer.
 unsigned test_slower(void);
 
+// Where each byte is tried in up to four ways: of how many of them this build takes one, another at the next byte and the
+// next word: `if ((at + at / 8 + way) % test_stride()) continue;`.
+unsigned test_stride(void);
+
 // Whether a check failed in this process: 0, or 1. What a forked child exits with.
 int test_result(void);
 
