@@ -39,7 +39,7 @@ struct RegionTests {
         try Region(RegionName(name), size: 64, kind: "WXYZ", version: 1)
       }
       #expect(kind.mismatch?.property == .kind)
-      #expect(kind.description.contains("asked for WXYZ, found ABCD"))
+      #expect(kind.description.contains("it is a region of the kind ABCD, not a region of the kind WXYZ"))
       let version = try #require(throws: RegionError.self) {
         try Region(RegionName(name), size: 64, kind: "ABCD", version: 2)
       }
