@@ -4,6 +4,7 @@
 #define MUSTER_H
 
 #include "alive.h"
+#include "arena.h"
 #include "barrier.h"
 #include "checkpoint.h"
 #include "clock.h"
