@@ -18,6 +18,7 @@
 #include "queue.h"
 #include "region.h"
 #include "ring.h"
+#include "root.h"
 #include "seqlock.h"
 #include "status.h"
 #include "trace.h"
