@@ -44,8 +44,8 @@
 // Checkpoints. The n-th lies in slot n % (K + 1), and `newest` is the number of the last. A save writes into the slot that
 // holds n - K, which is none of the K newest then, and stores `newest` last, with release: that store is the save. A death
 // before it leaves the K that were there, whole, and a successor writes the same slot again; after it, the new one is
-// there. A slot's stamp is ~n while it is written and n when it is whole, for those who look; the checksum (CRC-32C) over
-// stamp, time and bytes tells what no death does: a stray store of the owner's.
+// there. Who lists them looks at `newest` before and after: while it stays, nothing is written into the K that it names. The checksum
+// (CRC-32C) over number, time and bytes tells what no death does: a stray store of the owner's.
 //
 // Transactions. One word has the transaction's number and what became of it:
 //
@@ -226,7 +226,7 @@ typedef struct muster_arena_checkpoint {
   int64_t time;       // of the save, nanoseconds since 1970
   uint64_t sequence;  // of the state that was saved
   uint32_t checksum;  // CRC-32C of its bytes
-  int32_t whole;      // 0: its checksum, or its stamp, is wrong; only told by list
+  int32_t whole;      // 0: its bytes or fields don't fit their checksums; only told by muster_arena_checkpoints
 } muster_arena_checkpoint;
 
 // Saves the state. Returns 0, EBUSY (a change is under way, also a dead predecessor's), ENOTSUP (no checkpoints in this shape).
@@ -285,6 +285,7 @@ typedef struct muster_arena_log {
   muster_arena arena;
   uint64_t id;
   uint64_t pages;     // in the log so far
+  uint64_t last;      // the number of the last of them
   uint64_t offset;    // of the state in the file
   uint32_t checksum;
   int32_t descriptor; // of the file; -1: not isolated
