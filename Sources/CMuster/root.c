@@ -158,7 +158,9 @@ static int attach(muster_root *root) {
 static void end_region(muster_root *root) {
   if (!root->region) return;
   const char *name = muster_region_name(root->region);
-  if (muster_region_current(root->region) == 0) (void)muster_region_remove(name, MUSTER_REGION_FORCE);
+  int status = muster_region_current(root->region);
+  if (!status) status = muster_region_remove(name, MUSTER_REGION_FORCE);
+  (void)status;  // the name may lead elsewhere by now, or be gone
   muster_region_close(root->region);
 }
 
@@ -184,7 +186,9 @@ int muster_root_start(const char *name, const muster_daemon_spec *specs, uint32_
   if (made) {
     if (options) made->options = *options;
     made->pid = getpid();
-    status = start(made, name, specs);
+    // Its page is laid now, so that no daemon has to.
+    status = muster_fork_guard(&made->guard);
+    if (!status) status = start(made, name, specs);
     if (status) end_region(made), forget(made);
     else *root = made;
   }
@@ -193,7 +197,7 @@ int muster_root_start(const char *name, const muster_daemon_spec *specs, uint32_
 }
 
 void muster_root_close(muster_root *root) {
-  if (!root || getpid() != root->pid) return;
+  if (!root || muster_fork_inherited(&root->guard)) return;
   muster_caller came = muster_enter();
   end_region(root);
   forget(root);

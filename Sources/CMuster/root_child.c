@@ -46,8 +46,9 @@ static void become(muster_root *root, uint32_t index) {
 
 // ---- Its state
 
+// Fails only where the log could not be put in order before.
 static void zero(muster_daemon *self) {
-  (void)muster_arena_zero(self->arena);
+  if (muster_arena_zero(self->arena)) _exit(ROOT_EXIT_UNPROTECTED);
   self->how.found = MUSTER_DAEMON_ZERO;
 }
 
@@ -72,12 +73,11 @@ static uint32_t place_of(const muster_arena *arena, uint64_t number) {
 }
 
 static void keep(muster_daemon *self, const muster_daemon_spec *spec) {
-  if (spec->accept && !spec->accept(self->arena->state, spec->state_size, spec->context)) {
-    load(self, spec, 0);
-    return;
-  }
-  if (self->how.changing) (void)muster_arena_change_end(self->arena);
-  self->how.found = MUSTER_DAEMON_KEEP;
+  int good = !spec->accept || spec->accept(self->arena->state, spec->state_size, spec->context);
+  // Half of a redo that can't be ended is never good.
+  if (good && self->how.changing) good = muster_arena_change_end(self->arena) == 0;
+  if (good) self->how.found = MUSTER_DAEMON_KEEP;
+  else load(self, spec, 0);
 }
 
 static muster_daemon_policy decide(const muster_daemon *self, const muster_daemon_spec *spec) {
@@ -100,7 +100,7 @@ static void follow(muster_daemon *self, const muster_daemon_spec *spec, muster_d
 // would be there at each attempt.
 static void redo(muster_daemon *self) {
   int status = muster_arena_redo(self->arena);
-  if (status == EBADMSG) (void)muster_arena_log_drop(self->arena);
+  if (status == EBADMSG && muster_arena_log_drop(self->arena)) _exit(ROOT_EXIT_UNPROTECTED);
   self->how.redone = status == 0;
   self->how.changing = muster_arena_changing(self->arena) != 0;
 }

@@ -212,7 +212,7 @@ static void run(muster_root *root) {
 }
 
 int muster_root_run(muster_root *root) {
-  if (getpid() != root->pid) return EPERM;
+  if (muster_fork_inherited(&root->guard)) return EPERM;
   if (root->ran) return EALREADY;
   int saved = errno, alone = is_alone();
   errno = saved;

@@ -84,9 +84,10 @@ static pid_t reap(pid_t pid, int options, int *status, struct rusage *usage) {
 
 // What log_begin began is over, though nobody has run.
 static int take_back(muster_daemon *self, int status) {
-  (void)muster_arena_log_decide(self->arena, self->transaction.id);
+  int over = muster_arena_log_decide(self->arena, self->transaction.id);
   (void)open_state(self, PROT_READ | PROT_WRITE);
-  (void)muster_arena_redo(self->arena);
+  over = muster_arena_redo(self->arena);
+  (void)over;  // nothing was committed, and the first error is the one to be told
   return status;
 }
 
@@ -103,7 +104,7 @@ static int launch(muster_daemon *self) {
   status = pidfd_of(pid, &transaction->file);
   if (status) {
     // It may have committed by now: then redo, in take_back, would bring it in although begin fails. Decided first, it can't.
-    if (muster_arena_log_decide(self->arena, transaction->id)) (void)muster_arena_log_drop(self->arena);
+    if (muster_arena_log_decide(self->arena, transaction->id)) status = muster_arena_log_drop(self->arena) ? EBADMSG : status;
     (void)kill(pid, SIGKILL);
     int ended;
     struct rusage usage;
@@ -178,8 +179,11 @@ static int conclude(muster_daemon *self) {
   int status = open_state(self, PROT_READ | PROT_WRITE);
   if (status) return status;
   status = muster_arena_redo(self->arena);
-  if (status == EBADMSG) (void)muster_arena_log_drop(self->arena);
-  if (status == EBADMSG) return status;
+  if (status == EBADMSG) {
+    int dropped = muster_arena_log_drop(self->arena);
+    (void)dropped;
+    return EBADMSG;
+  }
   if (status == 0) {
     outcome->how = MUSTER_TRANSACTION_COMMITTED;
     outcome->value = outcome->signal = 0;

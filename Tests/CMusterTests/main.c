@@ -67,6 +67,8 @@
   X(ring_hostile) \
   X(ring_scribble) \
   X(ring) \
+  X(root_policy) \
+  X(root) \
   X(seqlock_claim) \
   X(seqlock_death) \
   X(seqlock_hostile) \

@@ -80,6 +80,7 @@ struct muster_root {
   uint64_t page;
   uint32_t count;
   pid_t pid;
+  fork_guard guard;
   muster_root_options options;
 
   root_daemon *daemons;
