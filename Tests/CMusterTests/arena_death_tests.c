@@ -184,23 +184,25 @@ static void storm_of_deaths(void) {
   pid_t readers[READERS];
   for (int r = 0; r < READERS; r++) readers[r] = test_fork(read_on, &at);
   int deaths = 0;
-  for (int64_t end = test_now() + 1200000000; test_now() < end || deaths < 100; deaths++) {
+  muster_arena_info info = {0};
+  // Whatever the machine does beside: as many as that some meet a transaction.
+  for (int64_t end = test_now() + 1000000000; test_now() < end || deaths < 100 || info.committed < 3; deaths++) {
     pid_t owner = test_fork(own, &at);
-    test_pause((int64_t)(test_random(&random) % 4000000));
+    test_pause((int64_t)(test_random(&random) % 4000000 * test_slower()));
     int status = end_group(owner);
     if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL) {
       test_fail(__FILE__, __LINE__, "an owner ended with wait status 0x%x", (unsigned)status);
       break;
     }
+    muster_arena_info_of(&at.place.arena, &info);
   }
   for (int r = 0; r < READERS; r++) kill(readers[r], SIGKILL), test_join(readers[r], SIGKILL);
   recover(&at);
-  muster_arena_info info;
   muster_arena_info_of(&at.place.arena, &info);
   printf("%d deaths, %llu transactions, %llu committed, %llu redone after a death, %llu loaded, %llu reads\n", deaths,
          (unsigned long long)info.id, (unsigned long long)info.committed, (unsigned long long)at.done->redone,
          (unsigned long long)at.done->loaded, (unsigned long long)at.done->reads);
-  CHECK(info.committed > 0 && info.newest > 0 && at.done->reads > 0);
+  CHECK(info.newest > 0 && at.done->reads > 0);
   CHECK_EQUAL(info.committed + info.crashed, info.id);
   arena_test_free(&at.place);
 }

@@ -259,7 +259,7 @@ static void reading_only(void) {
   muster_arena other;
   muster_arena_info info;
   muster_arena_log log;
-  uint64_t id;
+  uint64_t id = 0;
   REQUIRE(!mprotect(place.memory, place.layout.size, PROT_READ));
   CHECK_STATUS(muster_arena_attach_read_only(place.memory, place.layout.size, &other), 0);
   CHECK_EQUAL(arena_test_read(&other), 3);
