@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "internal/caller.h"
@@ -54,10 +55,11 @@ static int by_scan(const changed_pages *find, int pagemap) {
                            .all_of = SCAN_FILE,
                            .any_of = SCAN_PRESENT | SCAN_SWAPPED,
                            .returned = SCAN_FILE};
-    int count = ioctl(pagemap, SCAN_REQUEST, &scan);
+    // By the call itself: libcs differ in the type of a request.
+    long count = syscall(SYS_ioctl, pagemap, SCAN_REQUEST, &scan);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return start == (uintptr_t)find->memory ? NO_WAY : errno;
-    for (int i = 0; i < count; i++) {
+    for (long i = 0; i < count; i++) {
       int status = visit_region(find, &found[i]);
       if (status) return status;
     }

@@ -26,6 +26,12 @@
   X(alive_stop) \
   X(alive) \
   X(alive_wait) \
+  X(arena) \
+  X(arena_log) \
+  X(arena_pages) \
+  X(arena_death) \
+  X(arena_hostile) \
+  X(arena_threads) \
   X(barrier_death) \
   X(barrier_hostile) \
   X(barrier) \

@@ -18,6 +18,8 @@
 #define SUITES(X) \
   X(self) \
   X(alive) \
+  X(arena) \
+  X(arena_log) \
   X(barrier) \
   X(barrier_break) \
   X(barrier_names) \
