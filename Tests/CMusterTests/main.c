@@ -74,6 +74,8 @@
   X(ring_scribble) \
   X(ring) \
   X(root_policy) \
+  X(root_restart) \
+  X(root_transaction) \
   X(root) \
   X(seqlock_claim) \
   X(seqlock_death) \
