@@ -37,6 +37,14 @@ if(sweep_sources AND NOT MUSTER_SANITIZE)
   set_tests_properties(crash-sweep PROPERTIES LABELS sweep TIMEOUT 900 RUN_SERIAL ON)
 endif()
 
+# That nothing is allocated once a root runs: a program of its own, which replaces malloc. Sanitizers have theirs.
+if(NOT MUSTER_SANITIZE)
+  add_executable(root-allocations ${PROJECT_SOURCE_DIR}/Tests/Allocations/root_allocations.c)
+  target_link_libraries(root-allocations PRIVATE muster_settings muster_static)
+  add_test(NAME root-allocations COMMAND root-allocations)
+  set_tests_properties(root-allocations PROPERTIES LABELS unit TIMEOUT 60)
+endif()
+
 # Examples: each is a whole program that is run without arguments and ends with status 0.
 file(GLOB example_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/Examples/C/*.c)
 foreach(source ${example_sources})
