@@ -206,7 +206,7 @@ void muster_arena_info_of(const muster_arena *MUSTER_NONNULL arena, muster_arena
 // transaction runs, or is committed and not yet redone). End ends it, also a dead predecessor's, whose state is thereby
 // taken as it is; it returns 0, EINVAL (none is under way), EBUSY (it is a redo's: redo ends it).
 int muster_arena_change_begin(const muster_arena *MUSTER_NONNULL arena) MUSTER_NONBLOCKING MUSTER_MUST_CHECK;
-int muster_arena_change_end(const muster_arena *MUSTER_NONNULL arena) MUSTER_NONBLOCKING MUSTER_MUST_CHECK;
+int muster_arena_change_end(const muster_arena *MUSTER_NONNULL arena) MUSTER_NONBLOCKING;
 
 // Stores bytes into the state, word by word as readers load them, within a change. Returns 0, EINVAL (range; no change is
 // under way).
@@ -314,7 +314,7 @@ int muster_arena_log_changed(muster_arena_log *MUSTER_NONNULL log) MUSTER_MUST_C
 // Commits what was added: all of it will be in the state, whatever dies. Abort says that nothing will. Each returns 0,
 // ECANCELED (it is aborted: by the owner, or by an abort before), ESTALE (it is over: committed, or not the last that was begun).
 int muster_arena_log_commit(muster_arena_log *MUSTER_NONNULL log) MUSTER_NONBLOCKING MUSTER_MUST_CHECK;
-int muster_arena_log_abort(muster_arena_log *MUSTER_NONNULL log) MUSTER_NONBLOCKING MUSTER_MUST_CHECK;
+int muster_arena_log_abort(muster_arena_log *MUSTER_NONNULL log) MUSTER_NONBLOCKING;
 
 MUSTER_END_DECLS
 
