@@ -86,8 +86,8 @@ static void take_specs(muster_root *root, const muster_daemon_spec *specs) {
 
 static void fill_slot(const root_daemon *daemon, root_slot *slot) {
   strcpy(slot->name, daemon->spec.name);
-  slot->desk = daemon->place.desk;
-  slot->arena_size = daemon->place.end - daemon->place.arena;
+  slot->arena = daemon->place.arena;
+  slot->arena_size = daemon->place.desk - daemon->place.arena;
   slot->state_size = daemon->spec.state_size;
   slot->heartbeat = daemon->spec.heartbeat;
 }
@@ -104,7 +104,7 @@ static int fill(void *payload, size_t size, void *context) {
     muster_arena_shape shape;
     root_shape_of(&daemon->spec, &shape);
     fill_slot(daemon, (root_slot *)(void *)(base + ROOT_SLOTS_OFFSET + (uint64_t)k * ROOT_SLOT_SIZE));
-    int status = muster_arena_init(base + daemon->place.arena, daemon->place.end - daemon->place.arena, &shape);
+    int status = muster_arena_init(base + daemon->place.arena, daemon->place.desk - daemon->place.arena, &shape);
     if (status) return status;
   }
   return 0;
@@ -149,7 +149,7 @@ static int attach(muster_root *root) {
   status = root_protect_root(root);
   for (uint32_t k = 0; k < root->count && !status; k++) {
     const root_place *place = &root->daemons[k].place;
-    status = muster_arena_attach(root->base + place->arena, place->end - place->arena, &root->arenas[k]);
+    status = muster_arena_attach(root->base + place->arena, place->desk - place->arena, &root->arenas[k]);
     root->daemons[k].spec.name = root_slot_of(root, k)->name;
   }
   return status;

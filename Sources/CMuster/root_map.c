@@ -30,11 +30,10 @@ static int place_of(const muster_daemon_spec *spec, uint64_t page, uint64_t from
   int status = muster_arena_layout_of(&shape, &layout);
   if (status) return status;
   if (layout.size > most / 2) return EOVERFLOW;
-  uint64_t state = up(from + page + layout.state_offset, layout.alignment);
-  place->arena = state - layout.state_offset;
-  place->desk = place->arena - page;
-  place->state = state;
-  place->end = place->arena + layout.size;
+  place->state = up(from + layout.state_offset, layout.alignment);
+  place->arena = place->state - layout.state_offset;
+  place->desk = place->arena + layout.size;
+  place->end = place->desk + page;
   return place->end > most / 2 ? EOVERFLOW : 0;
 }
 
@@ -62,10 +61,10 @@ int root_mseal(void *address, size_t size) { return syscall(SYS_mseal, address, 
 // The seals are an addition: without them nothing is writable either, until somebody means it to be.
 int root_protect_daemon(const muster_root *root, uint32_t index) {
   const root_place *place = &root->daemons[index].place;
-  unsigned char *mine = root->base + place->desk, *end = root->base + place->end;
+  unsigned char *mine = root->base + place->arena, *end = root->base + place->end;
   if (mprotect(root->base, root->rows_size, PROT_READ)) return errno;
   if (mprotect(mine, (size_t)(end - mine), PROT_READ | PROT_WRITE)) return errno;
-  (void)root_mseal(root->base, place->desk);
+  (void)root_mseal(root->base, place->arena);
   if (place->end < root->size) (void)root_mseal(end, root->size - place->end);
   return 0;
 }

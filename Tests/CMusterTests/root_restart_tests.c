@@ -374,8 +374,8 @@ static void many_restarts_told(muster_root *root, muster_root_event_kind kind, u
   (void)daemon;
   if (kind != MUSTER_ROOT_ENDED) return;
   // The first look is one that lays libc's buffers.
-  if (status->starts == 50 || status->starts == 100) first = used_by_this();
-  if (status->starts == 1000) last = used_by_this(), muster_root_stop(root);
+  if (status->starts == 50 || status->starts == 60) first = used_by_this();
+  if (status->starts == 500) last = used_by_this(), muster_root_stop(root);
 }
 
 static void leaves_nothing(muster_root *root) {

@@ -30,10 +30,10 @@
 enum { ROOT_EXIT_UNPROTECTED = 125 };
 
 typedef struct root_place {
-  uint64_t desk;   // offsets in the file; the arena lies a page behind the desk
-  uint64_t arena;
+  uint64_t arena;  // offsets in the file
+  uint64_t state;  // in the arena
+  uint64_t desk;   // the page behind it
   uint64_t end;
-  uint64_t state;
 } root_place;
 
 typedef struct root_daemon {
