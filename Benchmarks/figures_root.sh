@@ -12,6 +12,13 @@ figures_root() {
         "root, SIGKILL to the successor's first instruction, ${shape% *} daemons of ${shape#* } KiB, beside pidfd, wait, fork"
     done
   fi
+  if wanted root.supervised; then
+    take 'root.own root.own.bare' "$build/root_restart" one 2 16 $samples
+    for kind in runit s6 supervisord; do
+      take "root.$kind" "$build/root_supervised" $kind $([ $quick = 1 ] && echo 1 || echo 5)
+      figure root.supervised root.own "root.$kind" us - "root, SIGKILL to the successor's first instruction, beside $kind, which has to exec"
+    done
+  fi
   if wanted root.all; then
     repeat take 'root.all root.all.bare root.all.forks root.all.deaths' "$build/root_restart" all $daemons 1
     figure root.all root.all root.all.forks ms 1.5 "root, $daemons daemons killed at once, until the last is back, beside as many forks"
