@@ -381,7 +381,10 @@ static void many_restarts_told(muster_root *root, muster_root_event_kind kind, u
 static void leaves_nothing(muster_root *root) {
   (void)root;
   CHECK_EQUAL(last.descriptors, first.descriptors);
+#if !defined(__SANITIZE_ADDRESS__)
+  // Its allocator keeps for a while what the looks have freed.
   CHECK(last.kib <= first.kib + 16);
+#endif
 }
 
 static void many_restarts(void) {
