@@ -13,6 +13,7 @@
 #include "internal/caller.h"
 #include "internal/region_file.h"
 #include "internal/region_layout.h"
+#include "internal/region_map.h"
 
 // What can be mapped at all.
 enum { HEADER = MUSTER_REGION_HEADER_SIZE };
@@ -285,6 +286,30 @@ void muster_region_close(muster_region *region) {
   muster_region_file_close(region->file);
   free(region);
   muster_leave(came);
+}
+
+unsigned char *muster_region_base(const muster_region *region) { return region->base; }
+
+int muster_region_descriptor(const muster_region *region) { return region->file; }
+
+// A place that is large enough is reserved first; what lies around the part that is taken is given back.
+int muster_region_move(muster_region *region, size_t alignment) {
+  size_t size = HEADER + region->payload_size, room = size + alignment;
+  if (room < size) return ENOMEM;
+  int saved = errno;
+  unsigned char *place = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (place == MAP_FAILED) return errno = saved, ENOMEM;
+  unsigned char *to = (unsigned char *)(((uintptr_t)place + alignment - 1) & ~(uintptr_t)(alignment - 1));
+  if (mremap(region->base, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
+    munmap(place, room);
+    return errno = saved, ENOMEM;
+  }
+  size_t page = (size_t)sysconf(_SC_PAGESIZE), end = (size + page - 1) & ~(page - 1);
+  if (to > place) munmap(place, (size_t)(to - place));
+  if (place + room > to + end) munmap(to + end, (size_t)(place + room - (to + end)));
+  region->base = to;
+  errno = saved;
+  return 0;
 }
 
 void *muster_region_payload(const muster_region *region) { return region->base + HEADER; }

@@ -26,6 +26,12 @@
   X(alive_stop) \
   X(alive) \
   X(alive_wait) \
+  X(arena) \
+  X(arena_log) \
+  X(arena_pages) \
+  X(arena_death) \
+  X(arena_hostile) \
+  X(arena_threads) \
   X(barrier_death) \
   X(barrier_hostile) \
   X(barrier) \
@@ -68,6 +74,11 @@
   X(ring_hostile) \
   X(ring_scribble) \
   X(ring) \
+  X(root_hostile) \
+  X(root_policy) \
+  X(root_restart) \
+  X(root_transaction) \
+  X(root) \
   X(seqlock_claim) \
   X(seqlock_death) \
   X(seqlock_hostile) \

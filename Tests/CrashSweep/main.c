@@ -15,6 +15,8 @@
 #define SUITES(X) \
   X(self) \
   X(alive) \
+  X(arena) \
+  X(arena_log) \
   X(barrier) \
   X(barrier_break) \
   X(barrier_names) \
@@ -30,6 +32,7 @@
   X(region) \
   X(ring) \
   X(ring_read) \
+  X(root) \
   X(rwlock) \
   X(seqlock) \
   X(trace) \

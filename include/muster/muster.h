@@ -4,6 +4,7 @@
 #define MUSTER_H
 
 #include "alive.h"
+#include "arena.h"
 #include "barrier.h"
 #include "checkpoint.h"
 #include "clock.h"
@@ -17,6 +18,7 @@
 #include "queue.h"
 #include "region.h"
 #include "ring.h"
+#include "root.h"
 #include "seqlock.h"
 #include "status.h"
 #include "trace.h"

@@ -1,0 +1,165 @@
+// What the parts of the root share: the root as its own process knows it, and the daemon that a child of it becomes.
+//
+//   root.c              laying out, start and close
+//   root_map.c          where everything lies; protection
+//   root_policy.c       what is to become of a daemon that ended: pure
+//   root_loop.c         run: signals, times, heartbeats, the end
+//   root_daemon.c       one daemon, seen from the root: its start, death, draining
+//   root_child.c        one daemon, from fork to the first instruction of its `run`
+//   root_self.c         what `run` calls
+//   root_transaction.c  transactions
+//   root_row.c, root_status.c, root_observe.c   what others see
+//
+// All of it is the root's private memory, laid out before the first fork and written by the root alone; a child has the
+// copy of the moment of its fork.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef MUSTER_INTERNAL_ROOT_H
+#define MUSTER_INTERNAL_ROOT_H
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "fork.h"
+#include "muster/root.h"
+#include "root_layout.h"
+#include "root_policy.h"
+#include "root_row.h"
+
+// What a process ends with that could not become a daemon: its memory could not be protected, or its parent was gone.
+enum { ROOT_EXIT_UNPROTECTED = 125 };
+
+typedef struct root_place {
+  uint64_t arena;  // offsets in the file
+  uint64_t state;  // in the arena
+  uint64_t desk;   // the page behind it
+  uint64_t end;
+} root_place;
+
+typedef struct root_daemon {
+  muster_daemon_spec spec;
+  root_policy policy;
+  root_ladder ladder;
+  root_facts facts;
+  root_place place;
+  muster_daemon_death death;
+  int64_t fork_delay;  // after a fork that failed
+  int hung;            // it was killed for want of a heartbeat
+} root_daemon;
+
+typedef struct root_transaction {
+  pid_t pid;           // 0: none runs
+  int file;            // its pidfd
+  uint64_t id;         // in the arena
+  muster_transaction_body body;
+  void *context;
+  muster_deadline deadline;
+  uint32_t tries;
+  int late;            // it was decided so
+  muster_transaction_outcome outcome;
+} root_transaction;
+
+struct muster_daemon {
+  muster_root *root;
+  uint32_t index;
+  pid_t pid;
+  fork_guard guard;
+  const muster_arena *arena;
+  root_desk *desk;
+  muster_daemon_start how;
+  root_transaction transaction;
+  int64_t beat_every;  // while it waits; 0: no heartbeat
+  int catches;         // the stop signal sets a flag
+};
+
+struct muster_root {
+  muster_region *region;
+  unsigned char *base;   // of the mapping, and so of the file
+  uint64_t size;
+  uint64_t rows_size;    // up to the first desk
+  uint64_t page;
+  uint32_t count;
+  pid_t pid;
+  fork_guard guard;
+  muster_root_options options;
+
+  root_daemon *daemons;
+  muster_arena *arenas;
+  pid_t *pids;           // of the daemons; 0: not there
+  muster_deadline *due;  // when something is to be done for each; NEVER: nothing
+
+  root_words words;      // what it tells of itself
+  uint32_t unsettled;    // daemons that run, or are to run again, or are being drained
+  uint32_t draining;
+  uint32_t stop_next;    // stopping: the daemons below are yet to be stopped
+  int ran, stopping, hurry, asked, more, result;
+  muster_deadline look_at, looked_at;  // at the heartbeats
+  muster_deadline floor;               // no heartbeat counts as earlier
+  int64_t shortest;                    // heartbeat; 0: none is declared
+  int forgave;                         // the last look raised the floor
+  sigset_t signals, mask_before;
+  struct sigaction child_before;
+  int subreaper_before;
+  struct muster_daemon self;           // a child's
+};
+
+static inline root_slot *root_slot_of(const muster_root *root, uint32_t index) {
+  return (root_slot *)(void *)(root->base + ROOT_SLOTS_OFFSET + (uint64_t)index * ROOT_SLOT_SIZE);
+}
+
+static inline root_desk *root_desk_of(const muster_root *root, uint32_t index) {
+  return (root_desk *)(void *)(root->base + root->daemons[index].place.desk);
+}
+
+// ---- root_map.c
+
+typedef struct root_map {
+  uint64_t page, rows_size, size;
+} root_map;
+
+// Where the daemons' places are (NULL: not wanted), and how large the file is. Returns 0, EINVAL (a shape), EOVERFLOW.
+int root_map_of(const muster_daemon_spec *specs, uint32_t count, root_map *map, root_place *places, size_t stride);
+void root_shape_of(const muster_daemon_spec *spec, muster_arena_shape *shape);
+
+// In the root: arenas read-only. In a child: all but its own place, which becomes writable, and the rest is sealed.
+int root_protect_root(const muster_root *root);
+int root_protect_daemon(const muster_root *root, uint32_t index);
+
+// Large states onto huge pages, where the kernel can.
+void root_collapse(const muster_root *root);
+
+// ---- root_daemon.c
+
+void root_publish(muster_root *root, uint32_t index);
+void root_publish_self(muster_root *root);
+void root_start_daemon(muster_root *root, uint32_t index);
+
+// A child that waitid(2) told to be dead, and is not yet reaped.
+void root_child_died(muster_root *root, const siginfo_t *info);
+void root_drain(muster_root *root);
+void root_kill_hung(muster_root *root, uint32_t index);
+void root_reset_ladder(muster_root *root, uint32_t index);
+uint32_t root_index_of(const muster_root *root, pid_t pid);
+
+// ---- root_loop.c
+
+void root_begin_stop(muster_root *root);
+void root_expect_beat(muster_root *root, muster_deadline by);
+
+// ---- root_child.c
+
+__attribute__((noreturn)) void root_child_main(muster_root *root, uint32_t index);
+int root_mseal(void *address, size_t size);
+
+// ---- root_status.c
+
+// Fills in all that row, desk and arena tell. EAGAIN, EBADMSG: the row.
+int root_status_of(const root_slot *slot, const root_desk *desk, const muster_arena *arena,
+                   muster_daemon_status *status);
+
+// ---- root_self.c
+
+int root_stop_seen(const muster_daemon *self);
+int root_wait(muster_daemon *self, int file, muster_deadline until);
+
+#endif
