@@ -21,15 +21,15 @@
 //
 //   write                                             read
 //   ----------------------------------------------   ----------------------------------------------
-//   w1  stamp of the copy = ROOT_WRITING   relaxed    r1  n = latest                       acquire
+//   w1  stamp of the copy = ROOT_WRITING   release    r1  n = latest                       acquire
 //   w2  fence                              release    r2  the words of copy n % 2          relaxed
 //   w3  the words                          relaxed    r3  fence                            acquire
-//   w4  stamp = n                          release    r4  the stamp is n? else from r1     relaxed
+//   w4  stamp = n                          release    r4  the stamp is n? else from r1     acquire
 //   w5  latest = n                         release
 //
 // r1 acquires w5 of n, so r2 sees the words of n or of later ones in that copy. If one of n + 2 is among them, r3 and w2 make
-// r4 see w1 of n + 2 or what follows it, and not n. w1 of n + 2 comes after w5 of n + 1: whoever fails at r4 finds `latest`
-// moved on; finding it the same, he looks at memory that no root wrote (EBADMSG). A root that stops, or dies, anywhere has
+// r4 see w1 of n + 2 or what follows it, and not n. w1 of n + 2 releases w5 of n + 1, and r4 acquires it: whoever fails
+// at r4 finds `latest` moved on at r1; finding it the same, he looks at memory that no root wrote (EBADMSG). A root that stops, or dies, anywhere has
 // not begun to write the copy that `latest` names: it stays whole.
 //
 //   field             written by     ordering          if its writer is dead
