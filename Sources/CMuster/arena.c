@@ -48,6 +48,15 @@ uint64_t muster_arena_size(const muster_arena_shape *shape) {
   return muster_arena_layout_of(shape, &layout) ? 0 : layout.size;
 }
 
+static void lay_head(arena_head *head, uint32_t page, uint64_t size, uint64_t log_pages, uint32_t checkpoints) {
+  __atomic_store_n(&head->version, (uint32_t)ARENA_VERSION, __ATOMIC_RELAXED);
+  __atomic_store_n(&head->page, page, __ATOMIC_RELAXED);
+  __atomic_store_n(&head->size, size, __ATOMIC_RELAXED);
+  __atomic_store_n(&head->log_pages, log_pages, __ATOMIC_RELAXED);
+  __atomic_store_n(&head->checkpoints, checkpoints, __ATOMIC_RELAXED);
+  __atomic_store_n(&head->magic, ARENA_MAGIC, __ATOMIC_RELEASE);
+}
+
 int muster_arena_init(void *memory, uint64_t size, const muster_arena_shape *shape) {
   muster_arena_layout layout;
   int status = muster_arena_layout_of(shape, &layout);
@@ -55,14 +64,14 @@ int muster_arena_init(void *memory, uint64_t size, const muster_arena_shape *sha
   if ((uintptr_t)memory % layout.page || size < layout.size) return EINVAL;
   arena_control *control = memory;
   memset(control, 0, sizeof *control);
-  control->head.version = ARENA_VERSION;
-  control->head.page = (uint32_t)layout.page;
-  control->head.size = shape->size;
-  control->head.log_pages = log_pages_of(shape);
-  control->head.checkpoints = shape->checkpoints;
-  if (control->head.log_pages) memset((unsigned char *)memory + layout.log_offset, 0, sizeof(arena_log_head));
-  __atomic_store_n(&control->head.magic, ARENA_MAGIC, __ATOMIC_RELEASE);
+  uint64_t log_pages = log_pages_of(shape);
+  if (log_pages) memset((unsigned char *)memory + layout.log_offset, 0, sizeof(arena_log_head));
+  lay_head(&control->head, (uint32_t)layout.page, shape->size, log_pages, shape->checkpoints);
   return 0;
+}
+
+void muster_arena_lay_head(const muster_arena *arena) {
+  lay_head(&arena_control_of(arena)->head, arena->page, arena->size, arena->log_pages, arena->checkpoints);
 }
 
 static int attach(unsigned char *base, uint64_t size, uint32_t read_only, muster_arena *arena) {

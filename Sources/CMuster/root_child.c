@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "internal/arena.h"
 #include "internal/root.h"
 
 // ---- What it is
@@ -29,8 +30,12 @@ static void restore_signals(const muster_root *root, uint32_t index) {
   default_action(SIGTERM);
   default_action(SIGINT);
   default_action(SIGHUP);
-  default_action(root->daemons[index].spec.stop_signal);
-  sigprocmask(SIG_SETMASK, &root->mask_before, NULL);
+  int stop = root->daemons[index].spec.stop_signal;
+  default_action(stop);
+  // A program may have blocked it, lest it be ended by it before the root runs. Here it has to arrive.
+  sigset_t mask = root->mask_before;
+  sigdelset(&mask, stop);
+  sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
 static void become(muster_root *root, uint32_t index) {
@@ -110,6 +115,7 @@ static void settle(muster_root *root, muster_daemon *self) {
   const muster_daemon_spec *spec = &daemon->spec;
   // In a new region all is zeros.
   if (self->how.starts > 1) {
+    muster_arena_lay_head(self->arena);
     redo(self);
     switch (daemon->ladder.rung) {
       case MUSTER_DAEMON_AS_DECLARED:

@@ -87,7 +87,7 @@ static void not_forked(muster_root *root, uint32_t index, int error) {
 static muster_deadline stable_at(const root_daemon *daemon, muster_deadline now) {
   const root_ladder *ladder = &daemon->ladder;
   if (daemon->spec.heartbeat || (ladder->rung == MUSTER_DAEMON_AS_DECLARED && !ladder->streak)) return MUSTER_DEADLINE_NEVER;
-  return daemon->policy.stable > MUSTER_DEADLINE_NEVER - now ? MUSTER_DEADLINE_NEVER : now + daemon->policy.stable;
+  return root_later(now, daemon->policy.stable);
 }
 
 static void forked(muster_root *root, uint32_t index, pid_t pid, muster_deadline now) {
@@ -102,7 +102,7 @@ static void forked(muster_root *root, uint32_t index, pid_t pid, muster_deadline
   daemon->fork_delay = 0;
   daemon->hung = 0;
   enter_phase(root, index, MUSTER_DAEMON_RUNNING, stable_at(daemon, now));
-  if (daemon->spec.heartbeat) muster_root_expect_beat(root, now + daemon->spec.heartbeat);
+  if (daemon->spec.heartbeat) muster_root_expect_beat(root, root_later(now, daemon->spec.heartbeat));
   tell(root, MUSTER_ROOT_STARTED, index);
 }
 
@@ -154,7 +154,7 @@ static int64_t lived(const muster_root *root, uint32_t index) {
   if (daemon->spec.heartbeat) {
     muster_arena_info info;
     muster_arena_info_of(&root->arenas[index], &info);
-    if (info.beat < end) end = info.beat;
+    end = info.beat < end ? info.beat : started;
   }
   return end > started ? end - started : 0;
 }
@@ -234,17 +234,21 @@ static void leader_died(muster_root *root, uint32_t index) {
   enter_phase(root, index, MUSTER_DAEMON_DRAINING, MUSTER_DEADLINE_NEVER);
 }
 
-void muster_root_drain(muster_root *root) {
-  for (uint32_t k = 0; k < root->count && root->draining; k++) {
-    root_daemon *daemon = &root->daemons[k];
-    if (daemon->facts.phase != MUSTER_DAEMON_DRAINING || !drained(&daemon->facts, (pid_t)daemon->facts.pid)) continue;
-    root->draining--;
-    daemon->facts.pid = 0;
-    gone(root, k);
-  }
+static void drain(muster_root *root, uint32_t index) {
+  root_facts *facts = &root->daemons[index].facts;
+  if (!drained(facts, (pid_t)facts->pid)) return;
+  root->draining--;
+  facts->pid = 0;
+  gone(root, index);
 }
 
-// A child that is no daemon: of a group that is being drained, or an orphan of whom nothing is known.
+void muster_root_drain(muster_root *root) {
+  for (uint32_t k = 0; k < root->count && root->draining; k++)
+    if (root->daemons[k].facts.phase == MUSTER_DAEMON_DRAINING) drain(root, k);
+}
+
+// A child that is no daemon: of a group that is being drained, or an orphan of whom nothing is known. If it was the last of its
+// group, the group's number is free from here on. So that is found out before the root forks, which could give it to a daemon.
 static void stranger_died(muster_root *root, pid_t pid) {
   pid_t group = getpgid(pid);
   struct rusage usage;
@@ -255,6 +259,7 @@ static void stranger_died(muster_root *root, pid_t pid) {
     if (facts->phase != MUSTER_DAEMON_DRAINING || (pid_t)facts->pid != group) continue;
     facts->drained++;
     add_usage(facts, &usage);
+    drain(root, k);
     return;
   }
   root->words.orphans++;
@@ -266,9 +271,15 @@ void muster_root_child_died(muster_root *root, const siginfo_t *info) {
   else leader_died(root, index);
 }
 
+// Its own process by its number, too: it may have left its group.
+void muster_root_kill(const muster_root *root, uint32_t index) {
+  (void)kill(-root->pids[index], SIGKILL);
+  (void)kill(root->pids[index], SIGKILL);
+}
+
 void muster_root_kill_hung(muster_root *root, uint32_t index) {
   root->daemons[index].hung = 1;
-  (void)kill(-root->pids[index], SIGKILL);
+  muster_root_kill(root, index);
   enter_phase(root, index, MUSTER_DAEMON_KILLING, MUSTER_DEADLINE_NEVER);
 }
 

@@ -68,17 +68,18 @@ static void look_for_dead(muster_root *root, pid_t hint) {
 
 // At most one look in the shortest time that any heartbeat has.
 void muster_root_expect_beat(muster_root *root, muster_deadline by) {
-  muster_deadline soonest = root->looked_at + root->shortest;
+  muster_deadline soonest = root_later(root->looked_at, root->shortest);
   if (by < soonest) by = soonest;
   if (by < root->look_at) root->look_at = by;
 }
 
+// A time that is not there yet was not stored by a beat: a stray store shall not keep a daemon that hangs.
 static muster_deadline last_beat(const muster_root *root, uint32_t index, muster_deadline now) {
   muster_arena_info info;
   muster_arena_info_of(&root->arenas[index], &info);
-  muster_deadline beat = info.beat < now ? info.beat : now;
   muster_deadline started = (muster_deadline)root->daemons[index].facts.started_at;
-  return beat > started ? beat : started;
+  if (info.beat < started || (info.beat > now && info.beat > muster_clock_now())) return started;
+  return info.beat < now ? info.beat : now;
 }
 
 static void look_at_beat(muster_root *root, uint32_t index, muster_deadline now) {
@@ -89,7 +90,7 @@ static void look_at_beat(muster_root *root, uint32_t index, muster_deadline now)
   if (unsteady && beat - started >= daemon->policy.stable) muster_root_reset_ladder(root, index);
   if (beat < root->floor) beat = root->floor;
   if (now - beat >= daemon->spec.heartbeat) muster_root_kill_hung(root, index);
-  else muster_root_expect_beat(root, beat + daemon->spec.heartbeat);
+  else muster_root_expect_beat(root, root_later(beat, daemon->spec.heartbeat));
 }
 
 // If the root comes late it was stopped itself, and with it perhaps everyone: all get their time anew. But not twice in a row,
@@ -113,7 +114,7 @@ static void stop_next(muster_root *root, muster_deadline now) {
     muster_daemon_phase phase = (muster_daemon_phase)daemon->facts.phase;
     if (phase == MUSTER_DAEMON_RUNNING) {
       daemon->facts.phase = MUSTER_DAEMON_STOPPING;
-      root->due[index] = root->hurry ? now : now + daemon->spec.stop_grace;
+      root->due[index] = root->hurry ? now : root_later(now, daemon->spec.stop_grace);
       muster_root_publish(root, index);
       if (daemon->spec.stop_grace) (void)kill(root->pids[index], daemon->spec.stop_signal);
       return;
@@ -158,7 +159,7 @@ static void is_due(muster_root *root, uint32_t index) {
   switch ((muster_daemon_phase)root->daemons[index].facts.phase) {
     case MUSTER_DAEMON_WAITING: muster_root_start_daemon(root, index); break;
     case MUSTER_DAEMON_RUNNING: muster_root_reset_ladder(root, index); break;
-    case MUSTER_DAEMON_STOPPING: (void)kill(-root->pids[index], SIGKILL); break;
+    case MUSTER_DAEMON_STOPPING: muster_root_kill(root, index); break;
     default: break;
   }
 }
@@ -202,7 +203,8 @@ static void run(muster_root *root) {
   root->unsettled = root->count;
   root->look_at = MUSTER_DEADLINE_NEVER;
   // No daemon was looked at, so none has to wait for its first look.
-  root->looked_at = muster_clock_now() - root->shortest;
+  muster_deadline now = muster_clock_now();
+  root->looked_at = now > root->shortest ? now - root->shortest : 0;
   while (root->unsettled) {
     muster_deadline next = look_at_times(root);
     muster_root_publish_self(root);

@@ -102,7 +102,8 @@ static int sleep_once(const muster_daemon *self, int file, muster_deadline until
     int64_t left = until - muster_clock_now();
     if (timeout && left > 0) rest = (struct timespec){(time_t)(left / 1000000000), (long)(left % 1000000000)};
     struct pollfd poll = {.fd = file, .events = POLLIN};
-    int found = ppoll(&poll, 1, timeout, self->catches ? &before : NULL);
+    // With no file it must not count one: there is none where RLIMIT_NOFILE is 0.
+    int found = ppoll(&poll, file >= 0, timeout, self->catches ? &before : NULL);
     status = found > 0 ? EALREADY : found < 0 ? errno : 0;
   }
   if (self->catches) sigprocmask(SIG_SETMASK, &before, NULL);

@@ -151,7 +151,7 @@ static void count(const muster_daemon *self, muster_transaction_end how) {
 // Reaps it and sees what it left: 0, the outcome is told; EAGAIN: it crashed, and another attempt runs.
 static int conclude(muster_daemon *self) {
   root_transaction *transaction = &self->transaction;
-  struct rusage usage;
+  struct rusage usage = {0};
   int ended = 0;
   (void)reap(transaction->pid, 0, &ended, &usage);
   if (transaction->file >= 0) close(transaction->file);
@@ -194,6 +194,12 @@ static void call_off(muster_daemon *self) {
   transaction->tries = 0;
 }
 
+// Also where somebody else has reaped it: the kernel does, where SIGCHLD is ignored.
+static int has_ended(pid_t pid) {
+  siginfo_t info = {0};
+  return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) ? errno == ECHILD : info.si_pid != 0;
+}
+
 // A sleep until it has ended (EALREADY) or that time (0); or ECANCELED, EINTR. Where no descriptor is to be had for it, in slices.
 static int sleep_beside(muster_daemon *self, muster_deadline until) {
   root_transaction *transaction = &self->transaction;
@@ -201,9 +207,7 @@ static int sleep_beside(muster_daemon *self, muster_deadline until) {
   if (transaction->file >= 0) return muster_root_wait(self, transaction->file, until);
   muster_deadline slice = muster_deadline_after(SLICE);
   int status = muster_root_wait(self, -1, slice < until ? slice : until);
-  siginfo_t info = {0};
-  int ended = waitid(P_PID, (id_t)transaction->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid;
-  return ended ? EALREADY : status;
+  return has_ended(transaction->pid) ? EALREADY : status;
 }
 
 // The flag is up and stays so: the sleep is not to be ended by it again.

@@ -75,6 +75,7 @@
   X(ring_scribble) \
   X(ring) \
   X(root_hostile) \
+  X(root_odd) \
   X(root_policy) \
   X(root_restart) \
   X(root_transaction) \

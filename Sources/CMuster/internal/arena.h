@@ -57,4 +57,8 @@ static inline void arena_close_change(const muster_arena *arena) MUSTER_NONBLOCK
   __atomic_store_n(sequence, (number | 1) + 1, __ATOMIC_RELEASE);
 }
 
+// Stores once more what init stored in the head, as the handle knows it, for those who attach later: an owner that went astray may
+// have written over it. Whatever else there is stays.
+void muster_arena_lay_head(const muster_arena *arena);
+
 #endif

@@ -12,7 +12,9 @@
 //
 //   field          written by                    ordering           if its writer is dead
 //   -------------  ----------------------------  -----------------  ----------------------------------------------------
-//   head           who lays it; `magic` last     release            constant
+//   head           who lays it, `magic` last;    release            constant
+//                  a root's daemons, the same
+//                  again
 //   sequence       the owner                     odd: relaxed and   odd: the state may be half changed. Readers give EAGAIN
 //                                                a release fence    until a successor's redo, load, zero or change_end
 //                                                even: release      even: the state is whole

@@ -111,6 +111,10 @@ static inline root_desk *root_desk_of(const muster_root *root, uint32_t index) {
   return (root_desk *)(void *)(root->base + root->daemons[index].place.desk);
 }
 
+static inline muster_deadline root_later(muster_deadline from, int64_t by) {
+  return by > MUSTER_DEADLINE_NEVER - from ? MUSTER_DEADLINE_NEVER : from + by;
+}
+
 // ---- root_map.c
 
 typedef struct root_map {
@@ -138,6 +142,7 @@ void muster_root_start_daemon(muster_root *root, uint32_t index);
 // A child that waitid(2) told to be dead, and is not yet reaped.
 void muster_root_child_died(muster_root *root, const siginfo_t *info);
 void muster_root_drain(muster_root *root);
+void muster_root_kill(const muster_root *root, uint32_t index);
 void muster_root_kill_hung(muster_root *root, uint32_t index);
 void muster_root_reset_ladder(muster_root *root, uint32_t index);
 uint32_t muster_root_index_of(const muster_root *root, pid_t pid);
