@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "internal/caller.h"
@@ -144,6 +145,10 @@ static int open_region(muster_root *root, const char *name, uint64_t size) {
 static int attach(muster_root *root) {
   int status = muster_region_move(root->region, MUSTER_ARENA_HUGE);
   if (status) return status;
+  struct stat file;
+  if (fstat(muster_region_descriptor(root->region), &file)) return errno;
+  root->device = file.st_dev;
+  root->inode = file.st_ino;
   root->base = muster_region_base(root->region);
   muster_root_collapse(root);
   status = muster_root_protect_root(root);

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,12 +28,20 @@ static void leave_note(const muster_daemon *self, uint32_t kind, int value) {
   __atomic_store_n(&self->desk->note, (uint64_t)kind << 32 | (uint32_t)value, __ATOMIC_RELAXED);
 }
 
+// A daemon may have closed all that it did not open, and have opened a file since, which must not pass for the region's.
+static int is_own_file(const muster_root *root, int descriptor) {
+  struct stat file;
+  return fstat(descriptor, &file) == 0 && file.st_dev == root->device && file.st_ino == root->inode;
+}
+
 static int isolate(const muster_daemon *self, muster_arena_log *log) {
   const muster_root *root = self->root;
   const root_place *place = &root->daemons[self->index].place;
+  int descriptor = muster_region_descriptor(root->region);
+  if (!is_own_file(root, descriptor)) return EBADF;
   int status = muster_arena_log_open(self->arena, self->transaction.id, log);
   // First: the daemon's protection has made a mapping of the state alone, which is now replaced as a whole.
-  if (!status) status = muster_arena_log_isolate(log, muster_region_descriptor(root->region), place->state);
+  if (!status) status = muster_arena_log_isolate(log, descriptor, place->state);
   if (status) return status;
   return mprotect(root->base + place->arena, place->state - place->arena, PROT_READ) ? errno : 0;
 }

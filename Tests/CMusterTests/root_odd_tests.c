@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "internal/arena.h"
+#include "internal/region_map.h"
 #include "internal/root.h"
 #include "root_support.h"
 
@@ -177,6 +179,35 @@ static void no_descriptors(void) {
   root_test_end(&scene);
 }
 
+// It closed all descriptors, as programs do that make daemons of themselves, and the region's number is another file's.
+static int has_another_file(muster_daemon *self, void *context) {
+  int file = muster_region_descriptor(self->root->region), other = memfd_create("other", MFD_CLOEXEC);
+  CHECK(other >= 0 && ftruncate(other, (off_t)self->root->size) == 0);
+  uint64_t *state = muster_daemon_state(self);
+  *state = 7;
+  muster_transaction_outcome outcome;
+  CHECK_EQUAL(dup2(other, file), file);
+  CHECK_STATUS(muster_daemon_transact(self, adds_one, NULL, NULL, &outcome), 0);
+  CHECK_EQUAL(outcome.how, MUSTER_TRANSACTION_FAILED);
+  CHECK_EQUAL(outcome.value, EBADF);
+  CHECK_EQUAL(close(file), 0);
+  CHECK_STATUS(muster_daemon_transact(self, adds_one, NULL, NULL, &outcome), 0);
+  CHECK_EQUAL(outcome.how, MUSTER_TRANSACTION_FAILED);
+  CHECK_EQUAL(outcome.value, EBADF);
+  CHECK_EQUAL(*state, 7);
+  board->places[0].value = 1 + (uint64_t)test_result();
+  return root_test_polite(self, context);
+}
+
+static void another_file(void) {
+  const muster_daemon_spec spec = {.name = "a", .run = has_another_file, .state_size = 8};
+  root_test_scene scene = {.specs = &spec, .count = 1};
+  root_test_begin(&scene);
+  root_test_await_starts(&scene, 0, 1);
+  CHECK_EQUAL(board->places[0].value, 1);
+  root_test_end(&scene);
+}
+
 // ---- A daemon that scribbles over all of its arena's first page and dies: its successor is seen again.
 
 static int scribbles(muster_daemon *self, void *context) {
@@ -216,4 +247,4 @@ TEST_SUITE(root_odd, {"beat_of_the_future", beat_of_the_future, 0}, {"hung_out_o
            {"stopped_out_of_its_group", stopped_out_of_its_group, 0},
            {"stop_signal_blocked_before", stop_signal_blocked_before, 0}, {"never", never, 0},
            {"children_ignored", children_ignored, 0}, {"no_descriptors", no_descriptors, 0},
-           {"head_is_laid_again", head_is_laid_again, 0});
+           {"another_file", another_file, 0}, {"head_is_laid_again", head_is_laid_again, 0});

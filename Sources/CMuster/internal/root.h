@@ -78,6 +78,8 @@ struct muster_root {
   uint64_t size;
   uint64_t rows_size;    // up to the first desk
   uint64_t page;
+  dev_t device;          // which file the region's descriptor leads to
+  ino_t inode;
   uint32_t count;
   pid_t pid;
   fork_guard guard;
