@@ -106,6 +106,21 @@ static void forked(muster_root *root, uint32_t index, pid_t pid, muster_deadline
   tell(root, MUSTER_ROOT_STARTED, index);
 }
 
+// The child has the program's signal handlers until it has put its own in order: what asks it to stop has to wait so long.
+static pid_t fork_daemon(muster_root *root, uint32_t index) {
+  int number = root->daemons[index].spec.stop_signal, error, waits = sigismember(&root->signals, number) == 1;
+  sigset_t stop;
+  sigemptyset(&stop);
+  sigaddset(&stop, number);
+  if (!waits) sigprocmask(SIG_BLOCK, &stop, NULL);
+  pid_t pid = fork();
+  if (pid == 0) muster_root_child_main(root, index);
+  error = errno;
+  if (!waits && sigismember(&root->mask_before, number) != 1) sigprocmask(SIG_UNBLOCK, &stop, NULL);
+  errno = error;
+  return pid;
+}
+
 void muster_root_start_daemon(muster_root *root, uint32_t index) {
   root_daemon *daemon = &root->daemons[index];
   root_checkpoints there;
@@ -118,8 +133,7 @@ void muster_root_start_daemon(muster_root *root, uint32_t index) {
   daemon->facts.next_start = 0;
   // Before the attempt, so that there is none that was not counted.
   muster_root_publish(root, index);
-  pid_t pid = fork();
-  if (pid == 0) muster_root_child_main(root, index);
+  pid_t pid = fork_daemon(root, index);
   if (pid < 0) not_forked(root, index, errno);
   else forked(root, index, pid, now);
 }

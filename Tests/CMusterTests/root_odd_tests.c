@@ -92,6 +92,32 @@ static void stop_signal_blocked_before(void) {
   CHECK_EQUAL(board->order, 1);
 }
 
+// It comes right after the fork, when the child still has the program's handler for it.
+static void swallow(int number) { (void)number; }
+
+static void handle_stop(muster_root *root) {
+  (void)root;
+  signal(SIGUSR1, swallow);
+}
+
+static void stop_at_start(muster_root *root, muster_root_event_kind kind, uint32_t daemon, const muster_daemon_status *status,
+                          void *context) {
+  (void)daemon;
+  (void)context;
+  if (kind == MUSTER_ROOT_STARTED) muster_root_stop(root);
+  if (kind == MUSTER_ROOT_ENDED) board->event[0].status = *status;
+}
+
+static void stopped_at_once(void) {
+  const muster_daemon_spec spec = {.name = "a", .run = root_test_idle, .state_size = 8, .stop_signal = SIGUSR1,
+                                   .stop_grace = 2000 * MS * test_slower()};
+  root_test_scene scene = {.specs = &spec, .count = 1, .before = handle_stop, .options.tell = stop_at_start};
+  root_test_begin(&scene);
+  root_test_join(&scene, 0);
+  CHECK_EQUAL(board->event[0].status.death.how, MUSTER_DAEMON_STOPPED);
+  CHECK_EQUAL(board->event[0].status.death.value, SIGUSR1);
+}
+
 // ---- Times that never come
 
 static int takes_its_time(muster_daemon *self, void *context) {
@@ -245,6 +271,7 @@ static void head_is_laid_again(void) {
 
 TEST_SUITE(root_odd, {"beat_of_the_future", beat_of_the_future, 0}, {"hung_out_of_its_group", hung_out_of_its_group, 0},
            {"stopped_out_of_its_group", stopped_out_of_its_group, 0},
-           {"stop_signal_blocked_before", stop_signal_blocked_before, 0}, {"never", never, 0},
+           {"stop_signal_blocked_before", stop_signal_blocked_before, 0}, {"stopped_at_once", stopped_at_once, 0},
+           {"never", never, 0},
            {"children_ignored", children_ignored, 0}, {"no_descriptors", no_descriptors, 0},
            {"another_file", another_file, 0}, {"head_is_laid_again", head_is_laid_again, 0});
