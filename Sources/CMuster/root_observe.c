@@ -100,7 +100,7 @@ int muster_root_view_root(const muster_root_view *view, muster_root_status *stat
   root_words words;
   *status = (muster_root_status){0};
   const root_row *row = (const root_row *)(const void *)(view->base + ROOT_OWN_ROW_OFFSET);
-  int error = root_row_read(row, (uint64_t *)(void *)&words, sizeof words / sizeof(uint64_t));
+  int error = muster_root_row_read(row, (uint64_t *)(void *)&words, sizeof words / sizeof(uint64_t));
   if (error) return error;
   muster_caller came = muster_enter();
   *status = (muster_root_status){
@@ -124,7 +124,7 @@ int muster_root_view_root(const muster_root_view *view, muster_root_status *stat
 int muster_root_view_daemon(const muster_root_view *view, uint32_t index, muster_daemon_status *status) {
   if (index >= view->head.count) return EINVAL;
   const view_place *place = &view->places[index];
-  return root_status_of(slot_of(view, index), place->desk, place->has_arena ? &place->arena : NULL, status);
+  return muster_root_status_of(slot_of(view, index), place->desk, place->has_arena ? &place->arena : NULL, status);
 }
 
 int muster_root_view_read(const muster_root_view *view, uint32_t index, uint64_t offset, void *to, uint64_t size) {

@@ -198,9 +198,9 @@ static void call_off(muster_daemon *self) {
 static int sleep_beside(muster_daemon *self, muster_deadline until) {
   root_transaction *transaction = &self->transaction;
   if (transaction->file < 0) transaction->file = (int)syscall(SYS_pidfd_open, transaction->pid, 0);
-  if (transaction->file >= 0) return root_wait(self, transaction->file, until);
+  if (transaction->file >= 0) return muster_root_wait(self, transaction->file, until);
   muster_deadline slice = muster_deadline_after(SLICE);
-  int status = root_wait(self, -1, slice < until ? slice : until);
+  int status = muster_root_wait(self, -1, slice < until ? slice : until);
   siginfo_t info = {0};
   int ended = waitid(P_PID, (id_t)transaction->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid;
   return ended ? EALREADY : status;

@@ -160,7 +160,7 @@ static void *writes(void *context) {
   uint64_t words[ROOT_WORDS];
   for (uint64_t number = 1; !__atomic_load_n(&stop, __ATOMIC_RELAXED); number++) {
     for (int k = 0; k < ROOT_WORDS; k++) words[k] = number;
-    root_row_write(&row, words, ROOT_WORDS);
+    muster_root_row_write(&row, words, ROOT_WORDS);
   }
   return NULL;
 }
@@ -171,7 +171,7 @@ static void rows_are_whole(void) {
   uint64_t last = 0, words[ROOT_WORDS];
   unsigned turns = 200000 / test_slower(), read = 0;
   for (unsigned turn = 0; turn < turns; turn++) {
-    int status = root_row_read(&row, words, ROOT_WORDS);
+    int status = muster_root_row_read(&row, words, ROOT_WORDS);
     CHECK(status == 0 || status == EAGAIN);
     if (status) continue;
     read++;

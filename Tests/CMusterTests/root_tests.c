@@ -99,7 +99,7 @@ static void places(void) {
   REQUIRE(muster_root_start(test_name("places"), specs, 3, NULL, &root) == 0);
   uint64_t bytes, end = root->rows_size, page = root->page;
   muster_arena_shape shapes[3];
-  for (int k = 0; k < 3; k++) root_shape_of(&specs[k], &shapes[k]);
+  for (int k = 0; k < 3; k++) muster_root_shape_of(&specs[k], &shapes[k]);
   CHECK_STATUS(muster_root_size(specs, 3, &bytes), 0);
   CHECK_EQUAL(bytes, root->size);
   CHECK_EQUAL((uintptr_t)root->base % MUSTER_ARENA_HUGE, 0);
@@ -222,7 +222,7 @@ static int unseals(muster_daemon *self, void *context) {
 
 static void seals(void) {
   void *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (root_mseal(page, 4096)) test_skip("no mseal(2) here");
+  if (muster_root_mseal(page, 4096)) test_skip("no mseal(2) here");
   const muster_daemon_spec specs[] = {{.name = "before", .run = root_test_polite, .state_size = 5000},
                                       {.name = "unsealer", .run = unseals, .state_size = 5000},
                                       {.name = "behind", .run = root_test_polite, .state_size = 5000}};

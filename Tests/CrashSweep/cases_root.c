@@ -17,7 +17,7 @@ static uint64_t *kept(void) { return (uint64_t *)(void *)(sweep->arena + SWEEP_A
 static void write_row(uint64_t number) {
   uint64_t words[WORDS];
   for (uint64_t k = 0; k < WORDS; k++) words[k] = number * 100 + k;
-  root_row_write(row(), words, WORDS);
+  muster_root_row_write(row(), words, WORDS);
 }
 
 static uint64_t number_in(const uint64_t *words) {
@@ -27,7 +27,7 @@ static uint64_t number_in(const uint64_t *words) {
 
 static uint64_t read_row(void) {
   uint64_t words[WORDS];
-  SWEEP_STATUS(root_row_read(row(), words, WORDS), 0);
+  SWEEP_STATUS(muster_root_row_read(row(), words, WORDS), 0);
   return number_in(words);
 }
 
@@ -56,7 +56,7 @@ static void write_check(void) {
 
 // ---- A reader is stopped: what it reads is of one moment, however often the root writes meanwhile.
 
-static int read_operate(void) { return root_row_read(row(), kept(), WORDS); }
+static int read_operate(void) { return muster_root_row_read(row(), kept(), WORDS); }
 
 static void read_meanwhile(void) {
   for (uint64_t k = 0; k < 1 + sweep->point % 4; k++) write_row(BEGUN + 10 + k);
