@@ -54,6 +54,7 @@
   X(pool_wait) \
   X(pool_white) \
   X(posix_barrier) \
+  X(process) \
   X(queue_death) \
   X(queue_hostile) \
   X(queue_storm) \
