@@ -103,7 +103,8 @@ static int step_aside(const process_plan *plan, int32_t *descriptor, uint8_t *as
   for (uint32_t i = 0; i < plan->count; i++) {
     if (plan->moves[i].to != *descriptor || &plan->moves[i].from == descriptor) continue;
     int moved = fcntl(*descriptor, F_DUPFD_CLOEXEC, plan->above);
-    if (moved < 0) return errno;
+    // A number past the limit, which dup3(2) would call so, too.
+    if (moved < 0) return errno == EINVAL ? EBADF : errno;
     *descriptor = moved;
     *aside = 1;
     break;

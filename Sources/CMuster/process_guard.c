@@ -1,6 +1,7 @@
 // The guard of a child whose life is tied to its parent's process.
 //
-//   socket      parent: makes both ends before the guard; the child's end goes to the child, which sends its pidfd, once
+//   socket      parent: makes both ends before the guard; the child's end goes to the child, which sends its pidfd, once, and waits for
+//               the answer: by then the guard is in a session of its own, and holds nothing of its parent's
 //   parent ends the guard shuts its end for receiving, then reads what is there. The kernel does either under one lock: a pidfd that
 //               was sent is read and its process killed; one that was not can't be sent any more, and its process ends by itself
 //   child ends  the guard ends
@@ -30,11 +31,22 @@ static int send_pidfd(int to, int pidfd) {
   return sendmsg(to, &message, MSG_NOSIGNAL) < 0 ? errno : 0;
 }
 
+// By the time that its parent has set. Nothing: the guard has ended.
+static int await_answer(int from) {
+  char answer;
+  ssize_t length;
+  do length = recv(from, &answer, 1, 0);
+  while (length < 0 && errno == EINTR);
+  if (length < 0) return errno == EAGAIN ? ETIMEDOUT : errno;
+  return length ? 0 : ESRCH;
+}
+
 int muster_process_guard_enter(int socket) {
   int self = muster_process_pidfd_open(getpid());
   if (self < 0) return errno;
   int error = send_pidfd(socket, self);
   close(self);
+  if (!error) error = await_answer(socket);
   return error == EPIPE || error == ECONNRESET ? ESRCH : error;
 }
 
@@ -65,6 +77,7 @@ static _Noreturn void watch(int parent, int socket, muster_process *process) {
   if (orphaned) shutdown(socket, SHUT_RD);
   // Nothing to receive: the child's end is closed, or can't send any more.
   if (!receive_child(socket, process)) _exit(0);
+  if (!orphaned) (void)send(socket, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
   close(socket);
   if (!orphaned) orphaned = sleep_at(parent, process->pidfd);
   if (orphaned) {
@@ -112,6 +125,8 @@ int muster_process_guard_start(const muster_process *process, int32_t *made, int
     ends[i] = muster_above_stdio(ends[i]);
     if (ends[i] < 0) error = errno;
   }
+  struct timeval patience = {.tv_sec = 10};
+  if (!error && setsockopt(ends[1], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience)) error = errno;
   if (!error) {
     process_mask mask = muster_process_block();
     // No signal at its end. No handlers of pthread_atfork(3): it closes what they would see to, and takes no lock.

@@ -54,7 +54,9 @@
   X(pool_wait) \
   X(pool_white) \
   X(posix_barrier) \
+  X(process_fault) \
   X(process) \
+  X(process_tie) \
   X(queue_death) \
   X(queue_hostile) \
   X(queue_storm) \

@@ -50,7 +50,7 @@
 // caller knows to live on.
 //   No moment is without its tie. By the kernel: the child asks for the signal, then looks whether its parent is still the one who made it:
 //   the parent has ended before, and is seen to be another; or after, and the signal comes. With a guard: the child sends its pidfd to
-//   the guard before it runs the program, and ends if that fails. The guard, told of our end, first shuts its socket for sending, then reads it:
+//   the guard before it runs the program, waits for the answer, and ends if that fails. The guard, told of our end, first shuts its socket for sending, then reads it:
 //   the pidfd came before and is killed, or the sending fails.
 //   A guard is a child without a signal at its end (clone(2), "__WCLONE"): waiting for any child doesn't see it. It ends with the
 //   child, and is reaped by whoever learns of that end by this handle; or, if that was closed before, by the next spawn or close. It costs a
@@ -149,10 +149,10 @@ typedef enum MUSTER_OPEN_ENUM muster_process_step {
   MUSTER_PROCESS_STEP_CLONE = 2,        // making it: EAGAIN (RLIMIT_NPROC, pids.max), ENOMEM; EBUSY (muster_process_fork)
   MUSTER_PROCESS_STEP_GROUP = 3,        // from here on in the child: EPERM, no such group in this session
   MUSTER_PROCESS_STEP_CGROUP = 4,
-  MUSTER_PROCESS_STEP_TIE = 5,          // its parent, or its guard, has ended meanwhile
+  MUSTER_PROCESS_STEP_TIE = 5,          // ESRCH: its parent, or its guard, has ended meanwhile; ETIMEDOUT: its guard stands still
   MUSTER_PROCESS_STEP_NICE = 6,         // EACCES, EPERM
   MUSTER_PROCESS_STEP_FOLDER = 7,
-  MUSTER_PROCESS_STEP_DESCRIPTORS = 8,  // EBADF, no such descriptor here; EMFILE, EINVAL, a number past the limit
+  MUSTER_PROCESS_STEP_DESCRIPTORS = 8,  // EBADF, no such descriptor here, or a number past the limit; EMFILE
   MUSTER_PROCESS_STEP_LIMIT = 9,        // EPERM, EINVAL
   MUSTER_PROCESS_STEP_EXEC = 10,        // ENOENT, EACCES, ENOEXEC, E2BIG, ETXTBSY, ENOMEM...
 } muster_process_step;
