@@ -48,11 +48,6 @@ static void send_signal(stopping *stop, process_known *one) {
 static int meet(stopping *stop, const process_stat *stat, process_known *one) {
   process_stat again;
   *one = (process_known){.pid = stat->pid, .start = stat->start};
-  if (stat->pid == stop->process->pid && stat->start == stop->tree.start) {
-    one->pidfd = stop->process->pidfd;
-    one->state = KNOWN_MAIN;
-    return 1;
-  }
   one->pidfd = muster_above_stdio(muster_process_pidfd_open(stat->pid));
   if (one->pidfd < 0) {
     if (errno != ESRCH) stop->error = errno;
@@ -78,6 +73,15 @@ static int make_room(stopping *stop) {
     return 1;
   }
   return 0;
+}
+
+// The process itself is always known, and by the caller's pidfd.
+static void meet_main(stopping *stop) {
+  const muster_process *process = stop->process;
+  if (process->pidfd < 0) return;
+  stop->known[0] = (process_known){.pid = process->pid, .pidfd = process->pidfd, .start = stop->tree.start, .state = KNOWN_MAIN};
+  stop->count = stop->tree.known_count = 1;
+  if (!muster_process_ended_by(process->pidfd, MUSTER_DEADLINE_NOW)) stop->report->found++;
 }
 
 // With more than are known at a time, the others are told in the first round; and killed in each, which does no harm.
@@ -221,6 +225,7 @@ int muster_process_end_tree(muster_process *process, const muster_process_stop_o
   stop.polite = (options->flags & MUSTER_PROCESS_STOP_FIRST) != 0;
   muster_process_tree_of(process, &stop.tree);
   stop.tree.known = stop.known;
+  meet_main(&stop);
   if (least < muster_clock_now()) least = muster_clock_now();
   if (deadline < least) deadline = least > MUSTER_DEADLINE_NEVER - PATIENCE ? MUSTER_DEADLINE_NEVER : least + PATIENCE;
   int error = ETIMEDOUT;

@@ -18,12 +18,12 @@ void muster_process_tree_of(const muster_process *process, process_tree *tree) {
   tree->pid = process->pid;
   tree->self = getpid();
   tree->number = process->flags & MUSTER_PROCESS_NO_COOKIE ? 0 : process->tree;
-  // It lives or is a zombie, so its number is its own, and that of its group and session. Looked at on both sides of reading.
+  // It lives or is a zombie, so its number is its own, and that of its group and session.
   if (process->pidfd < 0 || muster_process_pidfd_signal(process->pidfd, 0) == ESRCH) return;
-  if (muster_process_read_stat(process->pid, &stat) || muster_process_pidfd_signal(process->pidfd, 0) == ESRCH) return;
-  tree->start = stat.start;
   tree->session = (process->flags & MUSTER_PROCESS_SESSION) != 0;
   tree->group = tree->session || (process->flags & MUSTER_PROCESS_GROUP);
+  // Looked at on both sides of reading.
+  if (!muster_process_read_stat(process->pid, &stat) && muster_process_pidfd_signal(process->pidfd, 0) != ESRCH) tree->start = stat.start;
 }
 
 static uint64_t number_at(const char *at, const char **end) {

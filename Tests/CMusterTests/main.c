@@ -56,6 +56,9 @@
   X(posix_barrier) \
   X(process_fault) \
   X(process) \
+  X(process_fork) \
+  X(process_ready) \
+  X(process_stop) \
   X(process_tie) \
   X(queue_death) \
   X(queue_hostile) \

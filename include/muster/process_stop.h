@@ -24,7 +24,8 @@
 //
 // Why none is left. The search goes on until one finds nobody, after all that were found before have ended: who was forked before its parent was
 // killed is there to be seen by the next one. Zombies count as dead, whether or not somebody reaps them; those of them that are children of
-// this process (it is their subreaper) are reaped, by their pidfds. A process that forks faster than it is killed, one that sleeps in the kernel
+// this process (it is their subreaper) are reaped, by their pidfds; those that had ended before anybody looked are for
+// muster_process_reap_orphans. A process that forks faster than it is killed, one that sleeps in the kernel
 // (state D), and one that may not be signalled end the search at the deadline: they are told.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef MUSTER_PROCESS_STOP_H
