@@ -85,23 +85,30 @@ static int heed(muster_process_notice *notice, char *text) {
   return news;
 }
 
-// Who has sent it, as the kernel says; 0: it doesn't. What else came along is closed.
-static pid_t sender_of(struct msghdr *message) {
+static void close_all(const struct cmsghdr *part) {
+  size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+  for (size_t i = 0; i < count; i++) {
+    int file;
+    memcpy(&file, CMSG_DATA(part) + i * sizeof file, sizeof file);
+    close(file);
+  }
+}
+
+// Who has sent it, as the kernel says; 0: it doesn't. What else came along is closed. (musl's CMSG_NXTHDR does not compile without warnings.)
+static pid_t sender_of(const struct msghdr *message) {
   pid_t sender = 0;
-  for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part; part = CMSG_NXTHDR(message, part)) {
-    if (part->cmsg_level != SOL_SOCKET) continue;
-    if (part->cmsg_type == SCM_CREDENTIALS && part->cmsg_len >= CMSG_LEN(sizeof(struct ucred))) {
+  const char *bytes = message->msg_control;
+  for (size_t at = 0, end = message->msg_controllen; end - at >= sizeof(struct cmsghdr);) {
+    const struct cmsghdr *part = (const struct cmsghdr *)(const void *)(bytes + at);
+    if (part->cmsg_len < CMSG_LEN(0) || part->cmsg_len > end - at) break;
+    if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS) close_all(part);
+    if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_CREDENTIALS && part->cmsg_len >= CMSG_LEN(sizeof(struct ucred))) {
       struct ucred who;
       memcpy(&who, CMSG_DATA(part), sizeof who);
       sender = who.pid;
-    } else if (part->cmsg_type == SCM_RIGHTS) {
-      size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-      for (size_t i = 0; i < count; i++) {
-        int file;
-        memcpy(&file, CMSG_DATA(part) + i * sizeof file, sizeof file);
-        close(file);
-      }
     }
+    size_t next = CMSG_ALIGN(part->cmsg_len);
+    at = next < end - at ? at + next : end;
   }
   return sender;
 }

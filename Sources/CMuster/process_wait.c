@@ -67,7 +67,7 @@ static void ask_kernel(int pidfd, muster_process_end *end) {
   pidfd_info_v0 info = {.mask = PIDFD_TELLS_EXIT};
   memset(end, 0, sizeof *end);
   end->kind = MUSTER_PROCESS_UNKNOWN;
-  if (ioctl(pidfd, PIDFD_GET_INFO_V0, &info) || !(info.mask & PIDFD_TELLS_EXIT)) return;
+  if (syscall(SYS_ioctl, pidfd, PIDFD_GET_INFO_V0, &info) || !(info.mask & PIDFD_TELLS_EXIT)) return;
   if (WIFEXITED(info.exit_code)) {
     end->kind = MUSTER_PROCESS_EXITED;
     end->code = WEXITSTATUS(info.exit_code);
