@@ -179,7 +179,7 @@ void worker_sweep(const sweep_case *of, sweep_injection injection, const sweep_c
   uint32_t number = 0;
   for (uint32_t point = 0; point <= trace.points; point++) {
     if (!marks[point] || number++ % choice->jobs != index) continue;
-    if (try_point(of, injection, &trace, point, choice->plain, tally)) return;
+    if (try_point(of, injection, &trace, point, choice->plain || of->children, tally)) return;
   }
   char where[2048] = "";
   if (choice->at >= 0 && choice->at <= trace.points) add_point(&trace, (uint32_t)choice->at, where, sizeof where);
