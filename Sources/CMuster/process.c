@@ -27,7 +27,8 @@ int muster_process_open(int32_t pid, uint64_t start, muster_process *process) {
   int error = 0;
   process->pidfd = muster_above_stdio(muster_process_pidfd_open(pid));
   if (process->pidfd < 0) {
-    error = errno;
+    // Newer kernels call a thread's number so.
+    error = errno == ENOENT ? EINVAL : errno;
   } else if (start && muster_process_start(pid) != start) {
     // Looked at with the pidfd open: whoever had the number when it was opened has it now, or nobody.
     muster_process_drop(&process->pidfd);

@@ -168,7 +168,8 @@ void muster_process_cgroup_remove(int32_t *cgroup, uint64_t tree) {
   name_of(tree, name);
   int above = openat(*cgroup, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (above >= 0) {
-    if (unlinkat(above, name, AT_REMOVEDIR) && errno == EBUSY) {
+    // What the living have made in it is theirs.
+    if (unlinkat(above, name, AT_REMOVEDIR) && errno == EBUSY && muster_process_cgroup_empty_by(*cgroup, MUSTER_DEADLINE_NOW)) {
       remove_below(*cgroup, DEPTH);
       unlinkat(above, name, AT_REMOVEDIR);
     }

@@ -214,5 +214,5 @@ __attribute__((no_sanitize_address)) int muster_process_child(void *context) {
   int32_t program = plan->path ? -1 : plan->options->program;
   if (!settle_in(plan, &program)) failed_at(plan, MUSTER_PROCESS_STEP_EXEC, execute(plan, program));
   muster_process_report(plan);
-  _exit(127);
+  muster_process_exit_now(127);
 }

@@ -48,6 +48,7 @@ static _Noreturn void run(process_starting *starting, muster_process *process, i
   // It may have stepped aside.
   starting->tell[1] = plan->report;
   close_rest(starting);
+  pthread_setcancelstate(starting->cancellable, NULL);
   _exit(function(context));
 }
 
@@ -67,11 +68,12 @@ static int start(process_starting *starting, muster_process *process, int (*func
 }
 
 static int fork_with(const muster_process_options *options, muster_process *process, int (*function)(void *), void *context,
-                     muster_process_step *step) {
+                     int cancellable, muster_process_step *step) {
   process_starting starting;
   *step = MUSTER_PROCESS_STEP_PREPARE;
   int error = muster_process_prepare(&starting, options, 0, process);
   if (error) return error;
+  starting.cancellable = cancellable;
   error = start(&starting, process, function, context, step);
   if (error) {
     muster_process_undo(&starting, process);
@@ -88,11 +90,11 @@ int muster_process_fork(int (*function)(void *context), void *context, const mus
   muster_process_guard_collect();
   muster_process_clear(process);
   int error = alone();
-  if (!error) error = fork_with(options, process, function, context, &step);
+  if (!error) error = fork_with(options, process, function, context, came.cancellable, &step);
   if (error && step == MUSTER_PROCESS_STEP_CGROUP) {
     muster_process_options without = *options;
     without.flags &= ~(uint32_t)MUSTER_PROCESS_CGROUP;
-    error = fork_with(&without, process, function, context, &step);
+    error = fork_with(&without, process, function, context, came.cancellable, &step);
   }
   muster_leave(came);
   if (failed) *failed = error ? step : MUSTER_PROCESS_STEP_NONE;

@@ -76,7 +76,7 @@ static _Noreturn void watch(int parent, int socket, muster_process *process) {
   int orphaned = sleep_at(parent, socket);
   if (orphaned) shutdown(socket, SHUT_RD);
   // Nothing to receive: the child's end is closed, or can't send any more.
-  if (!receive_child(socket, process)) _exit(0);
+  if (!receive_child(socket, process)) muster_process_exit_now(0);
   if (!orphaned) (void)send(socket, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
   close(socket);
   if (!orphaned) orphaned = sleep_at(parent, process->pidfd);
@@ -86,7 +86,7 @@ static _Noreturn void watch(int parent, int socket, muster_process *process) {
     muster_process_end_tree(process, &now, &report);
     muster_process_cgroup_remove(&process->cgroup, process->tree);
   }
-  _exit(0);
+  muster_process_exit_now(0);
 }
 
 // All descriptors but these. What this process holds by a descriptor (a lock, a pipe) is not held by its guard.
@@ -113,7 +113,7 @@ static _Noreturn void guard(int parent, int socket, const muster_process *starti
   prctl(PR_SET_NAME, "muster-guard");
   close_others(kept, 3);
   // No folder of a file system is in use because of it.
-  if (chdir("/")) _exit(1);
+  if (chdir("/")) muster_process_exit_now(1);
   watch(parent, socket, &process);
 }
 

@@ -89,9 +89,10 @@ static int plan_readiness(process_starting *starting, uint32_t readiness, muster
 static int plan_tie(process_starting *starting, muster_process *process) {
   int main_thread = (pid_t)syscall(SYS_gettid) == getpid();
   uint32_t flags = process->flags;
-  uint32_t tied = flags & (MUSTER_PROCESS_TIE | MUSTER_PROCESS_GUARD);
-  starting->plan.by_thread = (flags & MUSTER_PROCESS_TIE_THREAD) || (tied && main_thread);
-  if (!(flags & MUSTER_PROCESS_GUARD) && !(tied && !main_thread)) return 0;
+  int guarded = (flags & MUSTER_PROCESS_GUARD) || (flags & MUSTER_PROCESS_TIE && !main_thread);
+  // Not both: the kernel would kill the child before the guard has seen who belongs to it.
+  starting->plan.by_thread = (flags & MUSTER_PROCESS_TIE_THREAD) || (flags & MUSTER_PROCESS_TIE && !guarded);
+  if (!guarded) return 0;
   return muster_process_guard_start(process, &process->guard, &starting->plan.guard);
 }
 

@@ -153,8 +153,11 @@ static int hear(muster_process *process) {
   return news ? 0 : EAGAIN;
 }
 
+// Closed before it ended, or never open.
+static int holds_nothing(const muster_process *process) { return !process->readiness || (process->pidfd < 0 && !process->end.kind); }
+
 int muster_process_hear(muster_process *process) {
-  if (!process->readiness || !process->pid) return EINVAL;
+  if (holds_nothing(process)) return EINVAL;
   muster_caller came = muster_enter();
   int status = hear(process);
   muster_leave(came);
@@ -163,7 +166,7 @@ int muster_process_hear(muster_process *process) {
 
 // What it said before it ended is there to be read after its end is seen; so: the end first, then what it said.
 static int look_if_ready(muster_process *process) {
-  int ended = process->end.kind || process->pidfd < 0 || muster_process_ended_by(process->pidfd, MUSTER_DEADLINE_NOW);
+  int ended = process->end.kind || muster_process_ended_by(process->pidfd, MUSTER_DEADLINE_NOW);
   (void)hear(process);
   if (process->notice.ready) return 0;
   if (ended) return EOWNERDEAD;
@@ -171,7 +174,7 @@ static int look_if_ready(muster_process *process) {
 }
 
 int muster_process_ready(muster_process *process, muster_deadline deadline) {
-  if (!process->readiness || !process->pid) return EINVAL;
+  if (holds_nothing(process)) return EINVAL;
   muster_caller came = muster_enter();
   int status;
   while ((status = look_if_ready(process)) == EAGAIN) {

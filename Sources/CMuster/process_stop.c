@@ -140,17 +140,21 @@ static void await_known(stopping *stop, muster_deadline deadline) {
   while (bury(stop) && !muster_deadline_passed(look)) sleep_by_known(stop, look);
 }
 
-static void tell(stopping *stop) {
-  int first = stop->polite && stop->told == KNOWN_TOLD;
-  for (uint32_t i = 0; i < stop->count; i++)
-    if (!first || stop->known[i].state & KNOWN_MAIN) send_signal(stop, &stop->known[i]);
-}
-
 // The number of the main process counts for its group only as long as it is not reaped, which others than we may do.
 static void look_at_main(stopping *stop) {
   const muster_process *process = stop->process;
   if (process->pidfd >= 0 && muster_process_pidfd_signal(process->pidfd, 0) != ESRCH) return;
   stop->tree.group = stop->tree.session = 0;
+}
+
+// The group at once, after all that the look has found are known: whoever was forked meanwhile is in it, and nobody can be forked by
+// one who is being killed.
+static void tell(stopping *stop) {
+  look_at_main(stop);
+  if (stop->told == KNOWN_KILLED && stop->tree.group) kill(-stop->process->pid, SIGKILL);
+  int first = stop->polite && stop->told == KNOWN_TOLD;
+  for (uint32_t i = 0; i < stop->count; i++)
+    if (!first || stop->known[i].state & KNOWN_MAIN) send_signal(stop, &stop->known[i]);
 }
 
 static int find(stopping *stop) {

@@ -170,7 +170,7 @@ static void is_executed_by_a_descriptor(void) {
 
 // Everything, as by the clone that shares memory.
 static void forks_where_a_sandbox_refuses_the_clone(void) {
-  refuse_clone(CLONE_VFORK, EPERM);
+  refuse_flags(SYS_clone, 0, CLONE_VFORK, EPERM);
   char text[4096];
   muster_process_options options = shell("echo $((6 * 7)); echo ${MUSTER_TREE:+tree}; exit 3");
   options.flags = MUSTER_PROCESS_GROUP | MUSTER_PROCESS_TIE;
@@ -216,18 +216,15 @@ static void descriptors_may_be_short(void) {
 }
 
 static void memory_may_be_short(void) {
-  struct rlimit limit;
-  REQUIRE(!getrlimit(RLIMIT_AS, &limit));
   muster_process_options options = laden();
+  process_audit audit = audit_begin();
+  // Of the child, and no other: a sanitizer needs memory all the time.
+  refuse_flags(SYS_mmap, 3, MAP_STACK, ENOMEM);
   muster_process process;
   muster_process_step step;
-  limit.rlim_cur = 1 << 20;
-  REQUIRE(!setrlimit(RLIMIT_AS, &limit));
-  int status = muster_process_spawn(&options, &process, &step);
-  limit.rlim_cur = limit.rlim_max;
-  REQUIRE(!setrlimit(RLIMIT_AS, &limit));
-  CHECK_STATUS(status, ENOMEM);
+  CHECK_STATUS(muster_process_spawn(&options, &process, &step), ENOMEM);
   CHECK_EQUAL(step, MUSTER_PROCESS_STEP_PREPARE);
+  audit_end(&audit);
 }
 
 static void processes_may_be_short(void) {
@@ -248,6 +245,7 @@ static void processes_may_be_short(void) {
 typedef struct storm {
   uint64_t seed;
   unsigned turns;
+  int guards;
 } storm;
 
 static void *start_and_kill(void *context) {
@@ -257,12 +255,11 @@ static void *start_and_kill(void *context) {
     muster_process process;
     muster_process_step step;
     muster_process_end end;
-    muster_process_options options = shell(chance & 1 ? "exit 9" : "exec sleep 1000");
-    const char *arguments[] = {"sh", "-c", options.arguments[2], NULL};
-    options.arguments = arguments;
+    const char *arguments[] = {"sh", "-c", chance & 1 ? "exit 9" : "exec sleep 1000", NULL};
+    muster_process_options options = {.path = "/bin/sh", .arguments = arguments};
     if (chance & 2) options.flags |= MUSTER_PROCESS_GROUP;
     if (chance & 4) options.readiness = MUSTER_PROCESS_READY_SOCKET;
-    if ((chance & 0x38) == 0) options.flags |= MUSTER_PROCESS_TIE;
+    if ((chance & 0x38) == 0 && run->guards) options.flags |= MUSTER_PROCESS_TIE;
     if ((chance & 0x1c0) == 0) options.path = "/no/such";
     int status = muster_process_spawn(&options, &process, &step);
     if ((chance & 0x1c0) == 0) {
@@ -285,8 +282,10 @@ static void a_storm_leaves_nothing(void) {
   storm runs[THREADS];
   uint64_t seed = test_seed();
   process_audit audit = audit_begin();
+  // A guard is forked behind the thread sanitizer's back: what its runtime holds for other threads just then is held in it for ever.
+  int guards = count_names("/proc/self/task", "") == 1;
   for (int i = 0; i < THREADS; i++) {
-    runs[i] = (storm){test_random(&seed), 120 / test_slower()};
+    runs[i] = (storm){test_random(&seed), 120 / test_slower(), guards};
     REQUIRE(!pthread_create(&threads[i], NULL, start_and_kill, &runs[i]));
   }
   for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);

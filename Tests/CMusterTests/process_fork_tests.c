@@ -192,6 +192,50 @@ static void dies_with_its_parent(void) {
   muster_process_close(&child);
 }
 
+typedef struct family {
+  uint32_t gate;
+  int32_t pids[4];
+} family;
+
+static int has_children(void *context) {
+  family *with = context;
+  for (int i = 1; i < 4; i++) {
+    pid_t pid = fork();
+    // One of them in a session of its own.
+    if (pid == 0) {
+      if (i == 2) setsid();
+      while (pause()) continue;
+    }
+    REQUIRE(pid > 0);
+    with->pids[i] = pid;
+  }
+  with->pids[0] = getpid();
+  gate_open(&with->gate, 1);
+  while (pause()) continue;
+  return 0;
+}
+
+static void fork_guarded(void *context) {
+  muster_process process;
+  CHECK_STATUS(fork_to(has_children, context, MUSTER_PROCESS_GUARD | MUSTER_PROCESS_GROUP, &process), 0);
+  while (pause()) continue;
+}
+
+static void a_guard_ends_its_family(void) {
+  needs_to_be_alone();
+  family *with = shared_memory(sizeof *with);
+  muster_process all[4];
+  pid_t parent = test_fork(fork_guarded, with);
+  gate_wait(&with->gate, 1);
+  for (int i = 0; i < 4; i++) REQUIRE(!muster_process_open(with->pids[i], 0, &all[i]));
+  kill_process(parent);
+  for (int i = 0; i < 4; i++) {
+    CHECK_STATUS(muster_process_wait(&all[i], soon(), NULL), 0);
+    muster_process_close(&all[i]);
+  }
+  guards_end();
+}
+
 static void a_storm_leaves_nothing(void) {
   needs_to_be_alone();
   uint64_t seed = test_seed();
@@ -218,4 +262,5 @@ TEST_SUITE(process_fork, {"ends_with_what_it_returns", ends_with_what_it_returns
            {"is_known_though_the_kernel_reaps", is_known_though_the_kernel_reaps, 0},
            {"other_threads_refuse_it", other_threads_refuse_it, 0}, {"steps_that_fail_are_told", steps_that_fail_are_told, 0},
            {"has_what_the_options_say", has_what_the_options_say, 0}, {"dies_with_its_parent", dies_with_its_parent, 0},
+           {"a_guard_ends_its_family", a_guard_ends_its_family, 0},
            {"a_storm_leaves_nothing", a_storm_leaves_nothing, 60});

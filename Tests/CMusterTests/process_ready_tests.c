@@ -62,6 +62,7 @@ static void an_end_is_told_from_silence(void) {
   CHECK_STATUS(muster_process_wait(&process, soon(), NULL), 0);
   CHECK_STATUS(muster_process_ready(&process, soon()), 0);
   muster_process_close(&process);
+  CHECK_STATUS(muster_process_ready(&(muster_process){.pidfd = -1, .ready = -1, .readiness = MUSTER_PROCESS_READY_LINE}, soon()), EINVAL);
   start_shell(&process, "exit 0", 0);
   CHECK_STATUS(muster_process_ready(&process, soon()), EINVAL);
   CHECK_STATUS(muster_process_hear(&process), EINVAL);

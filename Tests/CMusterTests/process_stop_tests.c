@@ -32,6 +32,7 @@ static void who_ends_politely_is_not_killed(void) {
   muster_process_stop_report report;
   muster_process_stop_options options = patient();
   start_and_await(&process, "trap 'exit 3' TERM; sleep 1000 & wait", MUSTER_PROCESS_GROUP, 2);
+  CHECK(comes_to_sleep(process.tree));
   CHECK_STATUS(muster_process_stop(&process, &options, &report), 0);
   CHECK(report.killed == 0 && report.found == 2 && report.left == 0);
   CHECK_EQUAL(end_of(&process), 3);
@@ -47,6 +48,7 @@ static void who_ends_politely_is_not_killed(void) {
   options.flags = MUSTER_PROCESS_STOP_FIRST;
   start_and_await(&process, "trap 'kill -USR1 0; wait; exit 5' TERM; trap : USR1; (trap 'exit 9' TERM; trap 'exit 0' USR1; sleep 1000 & wait) & wait",
                   MUSTER_PROCESS_GROUP, 3);
+  CHECK(comes_to_sleep(process.tree));
   CHECK_STATUS(muster_process_stop(&process, &options, &report), 0);
   CHECK_EQUAL(report.killed, 0);
   CHECK_EQUAL(end_of(&process), 5);

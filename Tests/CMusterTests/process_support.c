@@ -73,31 +73,6 @@ int run_shell(muster_process_options *options, char *text, size_t size) {
   return status ? -1000 : end_of(&process);
 }
 
-unsigned count_tree(uint64_t tree) {
-  char wanted[32], path[300];
-  static char text[1 << 16];
-  unsigned count = 0;
-  snprintf(wanted, sizeof wanted, "%016llx", (unsigned long long)tree);
-  DIR *proc = opendir("/proc");
-  REQUIRE(proc);
-  for (struct dirent *entry; (entry = readdir(proc));) {
-    if (entry->d_name[0] < '1' || entry->d_name[0] > '9') continue;
-    snprintf(path, sizeof path, "/proc/%s/environ", entry->d_name);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = file < 0 ? -1 : read(file, text, sizeof text);
-    if (file >= 0) close(file);
-    count += length > 0 && memmem(text, (size_t)length, wanted, 16);
-  }
-  closedir(proc);
-  return count;
-}
-
-int comes_to(uint64_t tree, unsigned count) {
-  for (muster_deadline end = soon(); !muster_deadline_passed(end); test_pause(1000000))
-    if (count_tree(tree) == count) return 1;
-  return 0;
-}
-
 const char *status_line(pid_t pid, const char *name) {
   static char text[4096];
   char path[64];
@@ -111,11 +86,64 @@ const char *status_line(pid_t pid, const char *name) {
   return "";
 }
 
-void refuse_clone(uint32_t flags, int error) {
+// All of them, or those with a program of this name.
+static unsigned count_named(uint64_t tree, const char *program) {
+  char wanted[32], path[300];
+  static char text[1 << 16];
+  unsigned count = 0;
+  snprintf(wanted, sizeof wanted, "%016llx", (unsigned long long)tree);
+  DIR *proc = opendir("/proc");
+  REQUIRE(proc);
+  for (struct dirent *entry; (entry = readdir(proc));) {
+    if (entry->d_name[0] < '1' || entry->d_name[0] > '9') continue;
+    snprintf(path, sizeof path, "/proc/%s/environ", entry->d_name);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = file < 0 ? -1 : read(file, text, sizeof text);
+    if (file >= 0) close(file);
+    if (length <= 0 || !memmem(text, (size_t)length, wanted, 16)) continue;
+    count += !program || !strcmp(status_line((pid_t)atoi(entry->d_name), "Name"), program);
+  }
+  closedir(proc);
+  return count;
+}
+
+unsigned count_tree(uint64_t tree) { return count_named(tree, NULL); }
+
+int comes_to_sleep(uint64_t tree) {
+  for (muster_deadline end = soon(); !muster_deadline_passed(end); test_pause(1000000))
+    if (count_named(tree, "sleep")) return 1;
+  return 0;
+}
+
+int comes_to(uint64_t tree, unsigned count) {
+  for (muster_deadline end = soon(); !muster_deadline_passed(end); test_pause(1000000))
+    if (count_tree(tree) == count) return 1;
+  return 0;
+}
+
+pid_t find_guard(pid_t parent) {
+  DIR *proc = opendir("/proc");
+  pid_t found = 0;
+  REQUIRE(proc);
+  for (struct dirent *entry; (entry = readdir(proc));) {
+    pid_t pid = (pid_t)atoi(entry->d_name);
+    if (pid <= 0 || strcmp(status_line(pid, "Name"), "muster-guard") || *status_line(pid, "State") == 'Z') continue;
+    if (atoi(status_line(pid, "PPid")) == parent) found = pid;
+  }
+  closedir(proc);
+  return found;
+}
+
+void guards_end(void) {
+  for (muster_deadline end = soon(); find_guard(getppid()) && !muster_deadline_passed(end);) test_pause(1000000);
+  CHECK_EQUAL(find_guard(getppid()), 0);
+}
+
+void refuse_flags(long number, unsigned place, uint32_t flags, int error) {
   struct sock_filter filter[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 3),
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offsetof(struct seccomp_data, args) + 8 * place),
       BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, flags, 0, 1),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ((uint32_t)error & SECCOMP_RET_DATA)),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),

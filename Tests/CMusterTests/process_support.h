@@ -29,10 +29,18 @@ int run_shell(muster_process_options *options, char *text, size_t size);
 unsigned count_tree(uint64_t tree);
 int comes_to(uint64_t tree, unsigned count);
 
+// Whether one of them comes to be the program sleep: what its shell was to do before, it has done, and it has no handlers any more.
+int comes_to_sleep(uint64_t tree);
+
 // A line of /proc/PID/status, behind its name; "" if there is none. Static storage.
 const char *status_line(pid_t pid, const char *name);
 
-// From here on clone(2) with one of these flags gives `error`.
-void refuse_clone(uint32_t flags, int error);
+// A guard that this process is the parent of and that lives, or 0. Orphaned ones come to the runner, which is the subreaper above: they
+// end soon after what they guarded, which is waited for.
+pid_t find_guard(pid_t parent);
+void guards_end(void);
+
+// From here on this system call gives `error` where its argument of that place (from 0) has one of these flags.
+void refuse_flags(long number, unsigned place, uint32_t flags, int error);
 
 #endif

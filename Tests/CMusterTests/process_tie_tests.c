@@ -1,6 +1,5 @@
 // Lives that are tied to this process's: by the kernel, and by a guard.
 // SPDX-License-Identifier: Apache-2.0
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -29,25 +28,6 @@ static void *start_tied(void *context) {
   with->guarded = process.guard >= 0;
   with->tree = process.tree;
   return NULL;
-}
-
-static pid_t find_guard(pid_t parent) {
-  DIR *proc = opendir("/proc");
-  pid_t found = 0;
-  REQUIRE(proc);
-  for (struct dirent *entry; (entry = readdir(proc));) {
-    pid_t pid = (pid_t)atoi(entry->d_name);
-    if (pid <= 0 || strcmp(status_line(pid, "Name"), "muster-guard") || *status_line(pid, "State") == 'Z') continue;
-    if (atoi(status_line(pid, "PPid")) == parent) found = pid;
-  }
-  closedir(proc);
-  return found;
-}
-
-// Orphaned guards come to the runner, which is the subreaper above: they have ended soon after what they guarded.
-static void guards_end(void) {
-  for (muster_deadline end = soon(); find_guard(getppid()) && !muster_deadline_passed(end);) test_pause(1000000);
-  CHECK_EQUAL(find_guard(getppid()), 0);
 }
 
 // A parent of its own for the child, which is killed in the end.

@@ -91,6 +91,7 @@ typedef struct process_starting {
   int hold[2];  // a pipe that the child waits at until it is closed: so that it lives until it is known by a pidfd; or -1
   int tell[2];  // the pipe of plan.report, or -1
   char notify[32];  // NOTIFY_SOCKET for the child, or empty
+  int cancellable;  // what a forked child has back before it calls its function
 } process_starting;
 
 // Returns 0 with *starting and *process holding what both sides need, or an error with nothing held.
@@ -115,6 +116,11 @@ void muster_process_undo(process_starting *starting, muster_process *process);
 // A handle that holds nothing.
 void muster_process_clear(muster_process *process);
 
+
+// Ends a child that shares its parent's memory, or a guard. libc's may be a sanitizer's, which takes stock first: of its parent's.
+static inline _Noreturn void muster_process_exit_now(int code) {
+  for (;;) syscall(SYS_exit_group, code);
+}
 
 // Closes and forgets.
 static inline void muster_process_drop(int32_t *descriptor) {
