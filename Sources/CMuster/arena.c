@@ -78,6 +78,7 @@ static int attach(unsigned char *base, uint64_t size, uint32_t read_only, muster
   muster_arena_layout layout;
   if (lay_out(state, log_pages, checkpoints, &layout) || size < layout.size) return EBADMSG;
   muster_crc32c_prepare(0);
+  muster_words_prepare();
   *arena = (muster_arena){.state = base + layout.state_offset,
                           .size = state,
                           .base = base,

@@ -97,6 +97,8 @@ static int redo(const muster_arena *arena, uint64_t id) {
 int muster_arena_redo(const muster_arena *arena) {
   if (arena->read_only) return EACCES;
   uint64_t word = arena_log_word(arena), id = arena_word_id(word);
+  // One that still lives, against the rules, is not told that it has committed when it is lost.
+  if (arena_word_what(word) == MUSTER_ARENA_RUNNING && !swap(arena, id, MUSTER_ARENA_ABORTED, &word)) id = arena_word_id(word);
   if (arena_word_what(word) == MUSTER_ARENA_COMMITTED) return redo(arena, id);
   if (arena_word_what(word) != MUSTER_ARENA_IDLE) make_idle(arena, id);
   return ENODATA;

@@ -22,7 +22,7 @@ static int spec_fits(const muster_daemon_spec *spec) {
   if (spec->checkpoints > MUSTER_ARENA_CHECKPOINTS_MAX || spec->transaction_pages < MUSTER_ROOT_NONE) return 0;
   if (spec->heartbeat < 0 || spec->stop_grace < MUSTER_ROOT_NONE) return 0;
   if (spec->stop_signal < 0 || spec->stop_signal >= NSIG || spec->stop_signal == SIGCHLD) return 0;
-  return root_policy_of(spec, &policy) == 0;
+  return muster_root_policy_of(spec, &policy) == 0;
 }
 
 static int specs_fit(const muster_daemon_spec *specs, uint32_t count) {
@@ -39,7 +39,7 @@ int muster_root_size(const muster_daemon_spec *specs, uint32_t count, uint64_t *
   *bytes = 0;
   if (!specs_fit(specs, count)) return EINVAL;
   root_map map;
-  int status = root_map_of(specs, count, &map, NULL, 0);
+  int status = muster_root_map_of(specs, count, &map, NULL, 0);
   if (!status) *bytes = map.size;
   return status;
 }
@@ -75,7 +75,7 @@ static void take_specs(muster_root *root, const muster_daemon_spec *specs) {
     if (!daemon->spec.stop_signal) daemon->spec.stop_signal = SIGTERM;
     if (!daemon->spec.stop_grace) daemon->spec.stop_grace = 5 * INT64_C(1000000000);
     if (daemon->spec.stop_grace == MUSTER_ROOT_NONE) daemon->spec.stop_grace = 0;
-    (void)root_policy_of(&specs[k], &daemon->policy);
+    (void)muster_root_policy_of(&specs[k], &daemon->policy);
     daemon->ladder.random = seed + k;
     int64_t beat = specs[k].heartbeat;
     if (beat && (!root->shortest || beat < root->shortest)) root->shortest = beat;
@@ -86,8 +86,8 @@ static void take_specs(muster_root *root, const muster_daemon_spec *specs) {
 
 static void fill_slot(const root_daemon *daemon, root_slot *slot) {
   strcpy(slot->name, daemon->spec.name);
-  slot->desk = daemon->place.desk;
-  slot->arena_size = daemon->place.end - daemon->place.arena;
+  slot->arena = daemon->place.arena;
+  slot->arena_size = daemon->place.desk - daemon->place.arena;
   slot->state_size = daemon->spec.state_size;
   slot->heartbeat = daemon->spec.heartbeat;
 }
@@ -102,9 +102,9 @@ static int fill(void *payload, size_t size, void *context) {
   for (uint32_t k = 0; k < root->count; k++) {
     const root_daemon *daemon = &root->daemons[k];
     muster_arena_shape shape;
-    root_shape_of(&daemon->spec, &shape);
+    muster_root_shape_of(&daemon->spec, &shape);
     fill_slot(daemon, (root_slot *)(void *)(base + ROOT_SLOTS_OFFSET + (uint64_t)k * ROOT_SLOT_SIZE));
-    int status = muster_arena_init(base + daemon->place.arena, daemon->place.end - daemon->place.arena, &shape);
+    int status = muster_arena_init(base + daemon->place.arena, daemon->place.desk - daemon->place.arena, &shape);
     if (status) return status;
   }
   return 0;
@@ -145,11 +145,11 @@ static int attach(muster_root *root) {
   int status = muster_region_move(root->region, MUSTER_ARENA_HUGE);
   if (status) return status;
   root->base = muster_region_base(root->region);
-  root_collapse(root);
-  status = root_protect_root(root);
+  muster_root_collapse(root);
+  status = muster_root_protect_root(root);
   for (uint32_t k = 0; k < root->count && !status; k++) {
     const root_place *place = &root->daemons[k].place;
-    status = muster_arena_attach(root->base + place->arena, place->end - place->arena, &root->arenas[k]);
+    status = muster_arena_attach(root->base + place->arena, place->desk - place->arena, &root->arenas[k]);
     root->daemons[k].spec.name = root_slot_of(root, k)->name;
   }
   return status;
@@ -167,7 +167,7 @@ static void end_region(muster_root *root) {
 static int start(muster_root *root, const char *name, const muster_daemon_spec *specs) {
   root_map map;
   take_specs(root, specs);
-  int status = root_map_of(specs, root->count, &map, &root->daemons[0].place, sizeof *root->daemons);
+  int status = muster_root_map_of(specs, root->count, &map, &root->daemons[0].place, sizeof *root->daemons);
   if (status) return status;
   root->page = map.page;
   root->rows_size = map.rows_size;

@@ -125,9 +125,9 @@ static void settle(muster_root *root, muster_daemon *self) {
   __atomic_store_n(&desk->found, (uint32_t)self->how.found + 1, __ATOMIC_RELEASE);
 }
 
-void root_child_main(muster_root *root, uint32_t index) {
+void muster_root_child_main(muster_root *root, uint32_t index) {
   tie(root);
-  if (root_protect_daemon(root, index)) _exit(ROOT_EXIT_UNPROTECTED);
+  if (muster_root_protect_daemon(root, index)) _exit(ROOT_EXIT_UNPROTECTED);
   restore_signals(root, index);
   become(root, index);
   settle(root, &root->self);

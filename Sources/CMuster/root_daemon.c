@@ -18,30 +18,30 @@
 
 // ---- Telling
 
-void root_publish(muster_root *root, uint32_t index) {
+void muster_root_publish(muster_root *root, uint32_t index) {
   const root_facts *facts = &root->daemons[index].facts;
-  root_row_write(&root_slot_of(root, index)->row, (const uint64_t *)(const void *)facts, sizeof *facts / sizeof(uint64_t));
+  muster_root_row_write(&root_slot_of(root, index)->row, (const uint64_t *)(const void *)facts, sizeof *facts / sizeof(uint64_t));
 }
 
-void root_publish_self(muster_root *root) {
+void muster_root_publish_self(muster_root *root) {
   root_row *row = (root_row *)(void *)(root->base + ROOT_OWN_ROW_OFFSET);
-  root_row_write(row, (const uint64_t *)(const void *)&root->words, sizeof root->words / sizeof(uint64_t));
+  muster_root_row_write(row, (const uint64_t *)(const void *)&root->words, sizeof root->words / sizeof(uint64_t));
 }
 
 static void tell(muster_root *root, muster_root_event_kind kind, uint32_t index) {
   if (!root->options.tell) return;
   muster_daemon_status status;
-  if (root_status_of(root_slot_of(root, index), root_desk_of(root, index), &root->arenas[index], &status)) return;
+  if (muster_root_status_of(root_slot_of(root, index), root_desk_of(root, index), &root->arenas[index], &status)) return;
   root->options.tell(root, kind, index, &status, root->options.context);
 }
 
 static void enter_phase(muster_root *root, uint32_t index, muster_daemon_phase phase, muster_deadline due) {
   root->daemons[index].facts.phase = phase;
   root->due[index] = due;
-  root_publish(root, index);
+  muster_root_publish(root, index);
 }
 
-uint32_t root_index_of(const muster_root *root, pid_t pid) {
+uint32_t muster_root_index_of(const muster_root *root, pid_t pid) {
   for (uint32_t k = 0; k < root->count; k++)
     if (root->pids[k] == pid) return k;
   return UINT32_MAX;
@@ -69,7 +69,7 @@ static void copy_ladder(root_daemon *daemon) {
 // Its state is not to blame: the attempt does not count.
 static void not_forked(muster_root *root, uint32_t index, int error) {
   root_daemon *daemon = &root->daemons[index];
-  root_ladder_untry(&daemon->ladder);
+  muster_root_ladder_untry(&daemon->ladder);
   copy_ladder(daemon);
   daemon->facts.starts--;
   daemon->facts.fork_error = (uint64_t)error;
@@ -100,24 +100,24 @@ static void forked(muster_root *root, uint32_t index, pid_t pid, muster_deadline
   daemon->fork_delay = 0;
   daemon->hung = 0;
   enter_phase(root, index, MUSTER_DAEMON_RUNNING, stable_at(daemon, now));
-  if (daemon->spec.heartbeat) root_expect_beat(root, now + daemon->spec.heartbeat);
+  if (daemon->spec.heartbeat) muster_root_expect_beat(root, now + daemon->spec.heartbeat);
   tell(root, MUSTER_ROOT_STARTED, index);
 }
 
-void root_start_daemon(muster_root *root, uint32_t index) {
+void muster_root_start_daemon(muster_root *root, uint32_t index) {
   root_daemon *daemon = &root->daemons[index];
   root_checkpoints there;
   checkpoints_of(root, index, &there);
-  root_ladder_try(&daemon->policy, &daemon->ladder, &there);
+  muster_root_ladder_try(&daemon->policy, &daemon->ladder, &there);
   copy_ladder(daemon);
   muster_deadline now = muster_clock_now();
   daemon->facts.starts++;
   daemon->facts.started_at = (uint64_t)now;
   daemon->facts.next_start = 0;
   // Before the attempt, so that there is none that was not counted.
-  root_publish(root, index);
+  muster_root_publish(root, index);
   pid_t pid = fork();
-  if (pid == 0) root_child_main(root, index);
+  if (pid == 0) muster_root_child_main(root, index);
   if (pid < 0) not_forked(root, index, errno);
   else forked(root, index, pid, now);
 }
@@ -181,7 +181,7 @@ static void gone(muster_root *root, uint32_t index) {
   root_end end = {.failed = failed, .lived = lived(root, index), .now = daemon->death.at};
   root_checkpoints there;
   checkpoints_of(root, index, &there);
-  int64_t delay = root_ladder_ended(&daemon->policy, &daemon->ladder, &end, &there);
+  int64_t delay = muster_root_ladder_ended(&daemon->policy, &daemon->ladder, &end, &there);
   copy_ladder(daemon);
   if (delay == ROOT_FOR_GOOD) {
     for_good(root, index, daemon->ladder.rung == MUSTER_DAEMON_GIVEN_UP ? MUSTER_DAEMON_ABANDONED : MUSTER_DAEMON_ENDED);
@@ -191,7 +191,7 @@ static void gone(muster_root *root, uint32_t index) {
   daemon->facts.next_start = (uint64_t)next;
   enter_phase(root, index, MUSTER_DAEMON_WAITING, next);
   tell(root, MUSTER_ROOT_ENDED, index);
-  if (delay == 0 && !root->asked) root_start_daemon(root, index);
+  if (delay == 0 && !root->asked) muster_root_start_daemon(root, index);
 }
 
 // Reaps what is dead of a group whose leader is dead and reaped. Whether it is gone: the kernel knows no process of it
@@ -232,7 +232,7 @@ static void leader_died(muster_root *root, uint32_t index) {
   enter_phase(root, index, MUSTER_DAEMON_DRAINING, MUSTER_DEADLINE_NEVER);
 }
 
-void root_drain(muster_root *root) {
+void muster_root_drain(muster_root *root) {
   for (uint32_t k = 0; k < root->count && root->draining; k++) {
     root_daemon *daemon = &root->daemons[k];
     if (daemon->facts.phase != MUSTER_DAEMON_DRAINING || !drained(&daemon->facts, (pid_t)daemon->facts.pid)) continue;
@@ -258,21 +258,21 @@ static void stranger_died(muster_root *root, pid_t pid) {
   root->words.orphans++;
 }
 
-void root_child_died(muster_root *root, const siginfo_t *info) {
-  uint32_t index = root_index_of(root, info->si_pid);
+void muster_root_child_died(muster_root *root, const siginfo_t *info) {
+  uint32_t index = muster_root_index_of(root, info->si_pid);
   if (index == UINT32_MAX) stranger_died(root, info->si_pid);
   else leader_died(root, index);
 }
 
-void root_kill_hung(muster_root *root, uint32_t index) {
+void muster_root_kill_hung(muster_root *root, uint32_t index) {
   root->daemons[index].hung = 1;
   (void)kill(-root->pids[index], SIGKILL);
   enter_phase(root, index, MUSTER_DAEMON_KILLING, MUSTER_DEADLINE_NEVER);
 }
 
-void root_reset_ladder(muster_root *root, uint32_t index) {
+void muster_root_reset_ladder(muster_root *root, uint32_t index) {
   root_daemon *daemon = &root->daemons[index];
-  root_ladder_reset(&daemon->ladder);
+  muster_root_ladder_reset(&daemon->ladder);
   copy_ladder(daemon);
   enter_phase(root, index, (muster_daemon_phase)daemon->facts.phase, MUSTER_DEADLINE_NEVER);
 }

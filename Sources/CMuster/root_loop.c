@@ -49,9 +49,9 @@ static void leave(muster_root *root) {
 // root has other things to do. The first that a signal names is started again before the kernel has to look through all.
 static void look_for_dead(muster_root *root, pid_t hint) {
   siginfo_t info = {0};
-  if (hint > 0 && root_index_of(root, hint) != UINT32_MAX &&
+  if (hint > 0 && muster_root_index_of(root, hint) != UINT32_MAX &&
       waitid(P_PID, (id_t)hint, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == hint)
-    root_child_died(root, &info);
+    muster_root_child_died(root, &info);
   root->more = 1;
   for (uint32_t turn = 0; turn < root->count + 64; turn++) {
     info.si_pid = 0;
@@ -59,15 +59,15 @@ static void look_for_dead(muster_root *root, pid_t hint) {
       root->more = 0;
       break;
     }
-    root_child_died(root, &info);
+    muster_root_child_died(root, &info);
   }
-  if (root->draining) root_drain(root);
+  if (root->draining) muster_root_drain(root);
 }
 
 // ---- Heartbeats
 
 // At most one look in the shortest time that any heartbeat has.
-void root_expect_beat(muster_root *root, muster_deadline by) {
+void muster_root_expect_beat(muster_root *root, muster_deadline by) {
   muster_deadline soonest = root->looked_at + root->shortest;
   if (by < soonest) by = soonest;
   if (by < root->look_at) root->look_at = by;
@@ -86,10 +86,10 @@ static void look_at_beat(muster_root *root, uint32_t index, muster_deadline now)
   if (!daemon->spec.heartbeat || daemon->facts.phase != MUSTER_DAEMON_RUNNING) return;
   muster_deadline beat = last_beat(root, index, now), started = (muster_deadline)daemon->facts.started_at;
   int unsteady = daemon->ladder.rung != MUSTER_DAEMON_AS_DECLARED || daemon->ladder.streak;
-  if (unsteady && beat - started >= daemon->policy.stable) root_reset_ladder(root, index);
+  if (unsteady && beat - started >= daemon->policy.stable) muster_root_reset_ladder(root, index);
   if (beat < root->floor) beat = root->floor;
-  if (now - beat >= daemon->spec.heartbeat) root_kill_hung(root, index);
-  else root_expect_beat(root, beat + daemon->spec.heartbeat);
+  if (now - beat >= daemon->spec.heartbeat) muster_root_kill_hung(root, index);
+  else muster_root_expect_beat(root, beat + daemon->spec.heartbeat);
 }
 
 // If the root comes late it was stopped itself, and with it perhaps everyone: all get their time anew. But not twice in a row,
@@ -114,7 +114,7 @@ static void stop_next(muster_root *root, muster_deadline now) {
     if (phase == MUSTER_DAEMON_RUNNING) {
       daemon->facts.phase = MUSTER_DAEMON_STOPPING;
       root->due[index] = root->hurry ? now : now + daemon->spec.stop_grace;
-      root_publish(root, index);
+      muster_root_publish(root, index);
       if (daemon->spec.stop_grace) (void)kill(root->pids[index], daemon->spec.stop_signal);
       return;
     }
@@ -129,16 +129,16 @@ static void end_waiting(muster_root *root) {
     root->daemons[k].facts.next_start = 0;
     root->due[k] = MUSTER_DEADLINE_NEVER;
     root->unsettled--;
-    root_publish(root, k);
+    muster_root_publish(root, k);
   }
 }
 
-void root_begin_stop(muster_root *root) {
+void muster_root_begin_stop(muster_root *root) {
   if (root->stopping) return;
   root->stopping = 1;
   root->words.stopping = 1;
   root->stop_next = root->count;
-  root_publish_self(root);
+  muster_root_publish_self(root);
   end_waiting(root);
 }
 
@@ -156,8 +156,8 @@ void muster_root_stop(muster_root *root) { root->asked = 1; }
 static void is_due(muster_root *root, uint32_t index) {
   root->due[index] = MUSTER_DEADLINE_NEVER;
   switch ((muster_daemon_phase)root->daemons[index].facts.phase) {
-    case MUSTER_DAEMON_WAITING: root_start_daemon(root, index); break;
-    case MUSTER_DAEMON_RUNNING: root_reset_ladder(root, index); break;
+    case MUSTER_DAEMON_WAITING: muster_root_start_daemon(root, index); break;
+    case MUSTER_DAEMON_RUNNING: muster_root_reset_ladder(root, index); break;
     case MUSTER_DAEMON_STOPPING: (void)kill(-root->pids[index], SIGKILL); break;
     default: break;
   }
@@ -166,7 +166,7 @@ static void is_due(muster_root *root, uint32_t index) {
 // Does what is due, and says when there is something next.
 static muster_deadline look_at_times(muster_root *root) {
   muster_deadline now = muster_clock_now(), next = MUSTER_DEADLINE_NEVER;
-  if (root->asked) root_begin_stop(root);
+  if (root->asked) muster_root_begin_stop(root);
   if (root->stopping) stop_next(root, now);
   if (now >= root->look_at) look_at_beats(root, now);
   for (uint32_t k = 0; k < root->count; k++)
@@ -205,10 +205,10 @@ static void run(muster_root *root) {
   root->looked_at = muster_clock_now() - root->shortest;
   while (root->unsettled) {
     muster_deadline next = look_at_times(root);
-    root_publish_self(root);
+    muster_root_publish_self(root);
     if (root->unsettled) sleep_until(root, next);
   }
-  root_publish_self(root);
+  muster_root_publish_self(root);
 }
 
 int muster_root_run(muster_root *root) {

@@ -17,7 +17,7 @@ static const uint64_t most = PTRDIFF_MAX;
 
 static uint64_t up(uint64_t value, uint64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
-void root_shape_of(const muster_daemon_spec *spec, muster_arena_shape *shape) {
+void muster_root_shape_of(const muster_daemon_spec *spec, muster_arena_shape *shape) {
   *shape = (muster_arena_shape){.size = spec->state_size, .checkpoints = spec->checkpoints};
   if (spec->transaction_pages > 0) shape->log_pages = (uint64_t)spec->transaction_pages;
   if (spec->transaction_pages < 0) shape->flags = MUSTER_ARENA_NO_TRANSACTIONS;
@@ -26,19 +26,18 @@ void root_shape_of(const muster_daemon_spec *spec, muster_arena_shape *shape) {
 static int place_of(const muster_daemon_spec *spec, uint64_t page, uint64_t from, root_place *place) {
   muster_arena_shape shape;
   muster_arena_layout layout;
-  root_shape_of(spec, &shape);
+  muster_root_shape_of(spec, &shape);
   int status = muster_arena_layout_of(&shape, &layout);
   if (status) return status;
   if (layout.size > most / 2) return EOVERFLOW;
-  uint64_t state = up(from + page + layout.state_offset, layout.alignment);
-  place->arena = state - layout.state_offset;
-  place->desk = place->arena - page;
-  place->state = state;
-  place->end = place->arena + layout.size;
+  place->state = up(from + layout.state_offset, layout.alignment);
+  place->arena = place->state - layout.state_offset;
+  place->desk = place->arena + layout.size;
+  place->end = place->desk + page;
   return place->end > most / 2 ? EOVERFLOW : 0;
 }
 
-int root_map_of(const muster_daemon_spec *specs, uint32_t count, root_map *map, root_place *places, size_t stride) {
+int muster_root_map_of(const muster_daemon_spec *specs, uint32_t count, root_map *map, root_place *places, size_t stride) {
   map->page = (uint64_t)sysconf(_SC_PAGESIZE);
   map->rows_size = up(ROOT_SLOTS_OFFSET + (uint64_t)count * ROOT_SLOT_SIZE, map->page);
   uint64_t end = map->rows_size;
@@ -53,24 +52,24 @@ int root_map_of(const muster_daemon_spec *specs, uint32_t count, root_map *map, 
   return 0;
 }
 
-int root_protect_root(const muster_root *root) {
+int muster_root_protect_root(const muster_root *root) {
   return mprotect(root->base + root->rows_size, root->size - root->rows_size, PROT_READ) ? errno : 0;
 }
 
-int root_mseal(void *address, size_t size) { return syscall(SYS_mseal, address, size, 0L) ? errno : 0; }
+int muster_root_mseal(void *address, size_t size) { return syscall(SYS_mseal, address, size, 0L) ? errno : 0; }
 
 // The seals are an addition: without them nothing is writable either, until somebody means it to be.
-int root_protect_daemon(const muster_root *root, uint32_t index) {
+int muster_root_protect_daemon(const muster_root *root, uint32_t index) {
   const root_place *place = &root->daemons[index].place;
-  unsigned char *mine = root->base + place->desk, *end = root->base + place->end;
+  unsigned char *mine = root->base + place->arena, *end = root->base + place->end;
   if (mprotect(root->base, root->rows_size, PROT_READ)) return errno;
   if (mprotect(mine, (size_t)(end - mine), PROT_READ | PROT_WRITE)) return errno;
-  (void)root_mseal(root->base, place->desk);
-  if (place->end < root->size) (void)root_mseal(end, root->size - place->end);
+  (void)muster_root_mseal(root->base, place->arena);
+  if (place->end < root->size) (void)muster_root_mseal(end, root->size - place->end);
   return 0;
 }
 
-void root_collapse(const muster_root *root) {
+void muster_root_collapse(const muster_root *root) {
   if (root->options.flags & MUSTER_ROOT_SMALL_PAGES) return;
   for (uint32_t k = 0; k < root->count; k++) {
     const muster_daemon_spec *spec = &root->daemons[k].spec;

@@ -37,11 +37,11 @@ static const root_slot *slot_of(const muster_root_view *view, uint32_t index) {
 
 static void find_place(const muster_root_view *view, uint32_t index, view_place *place) {
   const root_slot *slot = slot_of(view, index);
-  uint64_t page = view->head.page, desk = __atomic_load_n(&slot->desk, __ATOMIC_RELAXED);
+  uint64_t page = view->head.page, arena = __atomic_load_n(&slot->arena, __ATOMIC_RELAXED);
   uint64_t size = __atomic_load_n(&slot->arena_size, __ATOMIC_RELAXED);
-  if (desk % page || desk > view->size || view->size - desk < page || view->size - desk - page < size) return;
-  place->desk = (const root_desk *)(const void *)(view->base + desk);
-  place->has_arena = muster_arena_attach_read_only(view->base + desk + page, size, &place->arena) == 0;
+  if (arena % page || size % page || arena > view->size || size > view->size - arena || view->size - arena - size < page) return;
+  place->desk = (const root_desk *)(const void *)(view->base + arena + size);
+  place->has_arena = muster_arena_attach_read_only(view->base + arena, size, &place->arena) == 0;
 }
 
 static int make_view(muster_region *region, muster_root_view **view) {
@@ -100,7 +100,7 @@ int muster_root_view_root(const muster_root_view *view, muster_root_status *stat
   root_words words;
   *status = (muster_root_status){0};
   const root_row *row = (const root_row *)(const void *)(view->base + ROOT_OWN_ROW_OFFSET);
-  int error = root_row_read(row, (uint64_t *)(void *)&words, sizeof words / sizeof(uint64_t));
+  int error = muster_root_row_read(row, (uint64_t *)(void *)&words, sizeof words / sizeof(uint64_t));
   if (error) return error;
   muster_caller came = muster_enter();
   *status = (muster_root_status){
@@ -124,7 +124,7 @@ int muster_root_view_root(const muster_root_view *view, muster_root_status *stat
 int muster_root_view_daemon(const muster_root_view *view, uint32_t index, muster_daemon_status *status) {
   if (index >= view->head.count) return EINVAL;
   const view_place *place = &view->places[index];
-  return root_status_of(slot_of(view, index), place->desk, place->has_arena ? &place->arena : NULL, status);
+  return muster_root_status_of(slot_of(view, index), place->desk, place->has_arena ? &place->arena : NULL, status);
 }
 
 int muster_root_view_read(const muster_root_view *view, uint32_t index, uint64_t offset, void *to, uint64_t size) {

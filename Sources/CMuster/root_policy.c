@@ -24,7 +24,7 @@ static int numbers_fit(const muster_daemon_spec *spec) {
   return spec->budget >= 0 && spec->budget <= (int32_t)MUSTER_ROOT_BUDGET_MAX && spec->budget_within >= 0;
 }
 
-int root_policy_of(const muster_daemon_spec *spec, root_policy *policy) {
+int muster_root_policy_of(const muster_daemon_spec *spec, root_policy *policy) {
   if (!numbers_fit(spec)) return EINVAL;
   if (spec->policy > MUSTER_DAEMON_DECIDE || (spec->policy == MUSTER_DAEMON_DECIDE) != (spec->decide != NULL)) return EINVAL;
   if (spec->restart > MUSTER_DAEMON_NEVER) return EINVAL;
@@ -67,13 +67,13 @@ static void step(const root_policy *policy, root_ladder *ladder, const root_chec
   if (next) ladder->checkpoint = next;
 }
 
-void root_ladder_reset(root_ladder *ladder) {
+void muster_root_ladder_reset(root_ladder *ladder) {
   stand_on(ladder, MUSTER_DAEMON_AS_DECLARED);
   ladder->checkpoint = 0;
   ladder->streak = 0;
 }
 
-void root_ladder_try(const root_policy *policy, root_ladder *ladder, const root_checkpoints *there) {
+void muster_root_ladder_try(const root_policy *policy, root_ladder *ladder, const root_checkpoints *there) {
   if (ladder->rung == MUSTER_DAEMON_AS_DECLARED && policy->state == MUSTER_DAEMON_CHECKPOINT)
     ladder->checkpoint = newest_up_to(there, UINT64_MAX);
   if (ladder->rung == MUSTER_DAEMON_CHECKPOINTS) {
@@ -85,7 +85,7 @@ void root_ladder_try(const root_policy *policy, root_ladder *ladder, const root_
   ladder->attempts++;
 }
 
-void root_ladder_untry(root_ladder *ladder) {
+void muster_root_ladder_untry(root_ladder *ladder) {
   if (ladder->attempts > 0) ladder->attempts--;
 }
 
@@ -129,12 +129,12 @@ static int64_t delay_of(const root_policy *policy, root_ladder *ladder) {
   return jittered(delay < policy->delay_most ? delay : policy->delay_most, policy->jitter, &ladder->random);
 }
 
-int64_t root_ladder_ended(const root_policy *policy, root_ladder *ladder, const root_end *end,
+int64_t muster_root_ladder_ended(const root_policy *policy, root_ladder *ladder, const root_end *end,
                           const root_checkpoints *there) {
   if (policy->restart == MUSTER_DAEMON_NEVER || (policy->restart == MUSTER_DAEMON_ON_FAILURE && !end->failed))
     return ROOT_FOR_GOOD;
-  if (end->lived >= policy->stable) root_ladder_reset(ladder);
-  else if (!end->failed) root_ladder_untry(ladder);
+  if (end->lived >= policy->stable) muster_root_ladder_reset(ladder);
+  else if (!end->failed) muster_root_ladder_untry(ladder);
   if (overspent(policy, ladder, end->now) || (end->failed && ladder->attempts >= policy->tries)) step(policy, ladder, there);
   return ladder->rung == MUSTER_DAEMON_GIVEN_UP ? ROOT_FOR_GOOD : delay_of(policy, ladder);
 }

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-void root_row_write(root_row *row, const uint64_t *words, uint32_t count) {
+void muster_root_row_write(root_row *row, const uint64_t *words, uint32_t count) {
   uint64_t number = __atomic_load_n(&row->latest, __ATOMIC_RELAXED) + 1;
   uint64_t *stamp = &row->stamps[number & 1], *copy = row->words[number & 1];
   __atomic_store_n(stamp, ROOT_WRITING, __ATOMIC_RELAXED);
@@ -13,7 +13,7 @@ void root_row_write(root_row *row, const uint64_t *words, uint32_t count) {
   __atomic_store_n(&row->latest, number, __ATOMIC_RELEASE);
 }
 
-int root_row_read(const root_row *row, uint64_t *words, uint32_t count) {
+int muster_root_row_read(const root_row *row, uint64_t *words, uint32_t count) {
   uint64_t last = 0;
   for (uint32_t turn = 0; turn < ROOT_ROW_ATTEMPTS; turn++) {
     uint64_t number = __atomic_load_n(&row->latest, __ATOMIC_ACQUIRE);

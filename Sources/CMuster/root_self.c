@@ -75,9 +75,9 @@ int muster_daemon_catch_stop(muster_daemon *self) {
   return 0;
 }
 
-int root_stop_seen(const muster_daemon *self) { return self->catches && stop_seen; }
+int muster_root_stop_seen(const muster_daemon *self) { return self->catches && stop_seen; }
 
-int muster_daemon_stopping(const muster_daemon *self) { return root_stop_seen(self); }
+int muster_daemon_stopping(const muster_daemon *self) { return muster_root_stop_seen(self); }
 
 // ---- Waiting
 
@@ -95,7 +95,7 @@ static int sleep_once(const muster_daemon *self, int file, muster_deadline until
   sigaddset(&stop, self->root->daemons[self->index].spec.stop_signal);
   if (self->catches) sigprocmask(SIG_BLOCK, &stop, &before);
   int status = 0;
-  if (root_stop_seen(self)) {
+  if (muster_root_stop_seen(self)) {
     status = ECANCELED;
   } else {
     struct timespec rest = {0, 0}, *timeout = until == MUSTER_DEADLINE_NEVER ? NULL : &rest;
@@ -111,18 +111,18 @@ static int sleep_once(const muster_daemon *self, int file, muster_deadline until
 
 // Sleeps until the file can be read (EALREADY), or the time has come (0), beating meanwhile; ECANCELED: it is to stop;
 // EINTR: another signal.
-int root_wait(muster_daemon *self, int file, muster_deadline until) {
+int muster_root_wait(muster_daemon *self, int file, muster_deadline until) {
   for (;;) {
     if (self->beat_every) muster_daemon_beat(self);
     int status = sleep_once(self, file, next_beat(self, until));
-    if (status == EINTR && root_stop_seen(self)) return ECANCELED;
+    if (status == EINTR && muster_root_stop_seen(self)) return ECANCELED;
     if (status || muster_deadline_passed(until)) return status;
   }
 }
 
 int muster_daemon_pause(muster_daemon *self, muster_deadline deadline) {
   int saved = errno;
-  int status = root_wait(self, -1, deadline);
+  int status = muster_root_wait(self, -1, deadline);
   errno = saved;
   return status;
 }

@@ -52,11 +52,11 @@ static void take_desk(const root_desk *desk, muster_daemon_status *status) {
   if (has_process(status->phase)) status->transaction_pid = (int32_t)__atomic_load_n(&desk->transaction, __ATOMIC_RELAXED);
 }
 
-int root_status_of(const root_slot *slot, const root_desk *desk, const muster_arena *arena,
+int muster_root_status_of(const root_slot *slot, const root_desk *desk, const muster_arena *arena,
                    muster_daemon_status *status) {
   *status = (muster_daemon_status){.found = (muster_daemon_policy)-1};
   root_facts facts;
-  int error = root_row_read(&slot->row, (uint64_t *)(void *)&facts, sizeof facts / sizeof(uint64_t));
+  int error = muster_root_row_read(&slot->row, (uint64_t *)(void *)&facts, sizeof facts / sizeof(uint64_t));
   if (error) return error;
   take_name(slot, status->name);
   take_facts(&facts, status);
@@ -72,7 +72,7 @@ int root_status_of(const root_slot *slot, const root_desk *desk, const muster_ar
 int muster_daemon_look(const muster_daemon *self, uint32_t index, muster_daemon_status *status) {
   const muster_root *root = self->root;
   if (index >= root->count) return EINVAL;
-  return root_status_of(root_slot_of(root, index), root_desk_of(root, index), &root->arenas[index], status);
+  return muster_root_status_of(root_slot_of(root, index), root_desk_of(root, index), &root->arenas[index], status);
 }
 
 // ---- Words

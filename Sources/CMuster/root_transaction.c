@@ -19,7 +19,7 @@
 #include "internal/region_map.h"
 #include "internal/root.h"
 
-enum { TRIES = 3 };
+enum { TRIES = 3, SLICE = 1000000 };
 
 // ---- In the transaction
 
@@ -31,10 +31,10 @@ static int isolate(const muster_daemon *self, muster_arena_log *log) {
   const muster_root *root = self->root;
   const root_place *place = &root->daemons[self->index].place;
   int status = muster_arena_log_open(self->arena, self->transaction.id, log);
+  // First: the daemon's protection has made a mapping of the state alone, which is now replaced as a whole.
+  if (!status) status = muster_arena_log_isolate(log, muster_region_descriptor(root->region), place->state);
   if (status) return status;
-  // Only what lies before the state: the log is to be written.
-  if (mprotect(root->base + place->arena, place->state - place->arena, PROT_READ)) return errno;
-  return muster_arena_log_isolate(log, muster_region_descriptor(root->region), place->state);
+  return mprotect(root->base + place->arena, place->state - place->arena, PROT_READ) ? errno : 0;
 }
 
 static int commit(const muster_daemon *self, muster_arena_log *log) {
@@ -68,13 +68,6 @@ static int open_state(const muster_daemon *self, int protection) {
   return mprotect(self->arena->state, self->arena->state_room, protection) ? errno : 0;
 }
 
-static int pidfd_of(pid_t pid, int *file) {
-  long opened = syscall(SYS_pidfd_open, pid, 0);
-  if (opened < 0) return errno;
-  *file = (int)opened;
-  return 0;
-}
-
 static pid_t reap(pid_t pid, int options, int *status, struct rusage *usage) {
   pid_t got;
   do got = wait4(pid, status, options, usage);
@@ -101,16 +94,6 @@ static int launch(muster_daemon *self) {
   pid_t pid = fork();
   if (pid == 0) transact(self);
   if (pid < 0) return take_back(self, errno);
-  status = pidfd_of(pid, &transaction->file);
-  if (status) {
-    // It may have committed by now: then redo, in take_back, would bring it in although begin fails. Decided first, it can't.
-    if (muster_arena_log_decide(self->arena, transaction->id)) status = muster_arena_log_drop(self->arena) ? EBADMSG : status;
-    (void)kill(pid, SIGKILL);
-    int ended;
-    struct rusage usage;
-    (void)reap(pid, 0, &ended, &usage);
-    return take_back(self, status);
-  }
   transaction->pid = pid;
   transaction->outcome.attempts++;
   __atomic_store_n(&self->desk->transaction, (uint32_t)pid, __ATOMIC_RELAXED);
@@ -171,7 +154,8 @@ static int conclude(muster_daemon *self) {
   struct rusage usage;
   int ended = 0;
   (void)reap(transaction->pid, 0, &ended, &usage);
-  close(transaction->file);
+  if (transaction->file >= 0) close(transaction->file);
+  transaction->file = -1;
   transaction->pid = 0;
   __atomic_store_n(&self->desk->transaction, 0, __ATOMIC_RELAXED);
   muster_transaction_outcome *outcome = &transaction->outcome;
@@ -210,19 +194,39 @@ static void call_off(muster_daemon *self) {
   transaction->tries = 0;
 }
 
+// A sleep until it has ended (EALREADY) or that time (0); or ECANCELED, EINTR. Where no descriptor is to be had for it, in slices.
+static int sleep_beside(muster_daemon *self, muster_deadline until) {
+  root_transaction *transaction = &self->transaction;
+  if (transaction->file < 0) transaction->file = (int)syscall(SYS_pidfd_open, transaction->pid, 0);
+  if (transaction->file >= 0) return muster_root_wait(self, transaction->file, until);
+  muster_deadline slice = muster_deadline_after(SLICE);
+  int status = muster_root_wait(self, -1, slice < until ? slice : until);
+  siginfo_t info = {0};
+  int ended = waitid(P_PID, (id_t)transaction->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid;
+  return ended ? EALREADY : status;
+}
+
+// The flag is up and stays so: the sleep is not to be ended by it again.
+static int sleep_on(muster_daemon *self, muster_deadline until) {
+  int catches = self->catches, status;
+  self->catches = 0;
+  status = sleep_beside(self, until);
+  self->catches = catches;
+  return status;
+}
+
+// Nothing else can come meanwhile, nor has to be done: to wait for it takes one call then.
+static int may_block(const muster_daemon *self, muster_deadline until, int stops) {
+  return until == MUSTER_DEADLINE_NEVER && !self->beat_every && !(stops && self->catches);
+}
+
 // Until it has ended, or the deadline; `stops`: or the daemon is to stop.
 static int await(muster_daemon *self, muster_deadline deadline, int stops) {
   for (;;) {
-    root_transaction *transaction = &self->transaction;
+    const root_transaction *transaction = &self->transaction;
     muster_deadline until = transaction->deadline < deadline ? transaction->deadline : deadline;
-    int status = root_wait(self, transaction->file, until);
-    if (status == ECANCELED && !stops) {
-      // The flag is up and stays so: nothing is left that could interrupt the sleep.
-      int catches = self->catches;
-      self->catches = 0;
-      status = root_wait(self, transaction->file, until);
-      self->catches = catches;
-    }
+    int status = may_block(self, until, stops) ? EALREADY : sleep_beside(self, until);
+    if (status == ECANCELED && !stops) status = sleep_on(self, until);
     if (status == EALREADY) {
       status = conclude(self);
       if (status != EAGAIN) return status;

@@ -73,6 +73,7 @@
   X(ring_hostile) \
   X(ring_scribble) \
   X(ring) \
+  X(root_hostile) \
   X(root_policy) \
   X(root_restart) \
   X(root_transaction) \

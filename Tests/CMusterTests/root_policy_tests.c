@@ -24,7 +24,7 @@ static muster_daemon_policy decides(const muster_daemon_case *found, void *conte
 static root_policy policy_of(muster_daemon_spec spec) {
   spec.run = runs;
   root_policy policy;
-  REQUIRE(root_policy_of(&spec, &policy) == 0);
+  REQUIRE(muster_root_policy_of(&spec, &policy) == 0);
   return policy;
 }
 
@@ -64,7 +64,7 @@ static void refused(void) {
   };
   for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
     root_policy policy;
-    if (root_policy_of(&bad[k], &policy) != EINVAL) test_fail(__FILE__, __LINE__, "number %zu is accepted", k);
+    if (muster_root_policy_of(&bad[k], &policy) != EINVAL) test_fail(__FILE__, __LINE__, "number %zu is accepted", k);
   }
 }
 
@@ -91,7 +91,7 @@ static void climb(const char *what, const root_policy *policy, root_ladder *ladd
   for (size_t k = 0; k < count; k++) {
     const attempt *step = &steps[k];
     root_checkpoints there = there_are(step->newest, step->kept);
-    root_ladder_try(policy, ladder, &there);
+    muster_root_ladder_try(policy, ladder, &there);
     int fits = ladder->rung == step->rung && ladder->attempts == step->attempts;
     if (step->rung == MUSTER_DAEMON_CHECKPOINTS) fits = fits && ladder->checkpoint == step->checkpoint;
     if (!fits)
@@ -99,7 +99,7 @@ static void climb(const char *what, const root_policy *policy, root_ladder *ladd
                 ladder->attempts, (unsigned long long)ladder->checkpoint);
     now += step->lived;
     root_end end = {.failed = !step->clean, .lived = step->lived, .now = now};
-    (void)root_ladder_ended(policy, ladder, &end, &there);
+    (void)muster_root_ladder_ended(policy, ladder, &end, &there);
   }
 }
 
@@ -180,8 +180,8 @@ static void fork_failures_do_not_count(void) {
   root_ladder ladder = {0};
   root_checkpoints none = {0};
   for (int k = 0; k < 10; k++) {
-    root_ladder_try(&policy, &ladder, &none);
-    root_ladder_untry(&ladder);
+    muster_root_ladder_try(&policy, &ladder, &none);
+    muster_root_ladder_untry(&ladder);
   }
   CLIMB("after failures", policy, ladder, {0, 0, DECLARED, 1, 0, 0, 0});
   CHECK_EQUAL(ladder.rung, MUSTER_DAEMON_GIVEN_UP);
@@ -197,9 +197,9 @@ static void restart_kinds(void) {
     root_policy policy = policy_of((muster_daemon_spec){.restart = table[k].kind});
     root_ladder ladder = {0};
     root_checkpoints none = {0};
-    root_ladder_try(&policy, &ladder, &none);
+    muster_root_ladder_try(&policy, &ladder, &none);
     root_end end = {.failed = table[k].failed, .now = SECOND};
-    CHECK_EQUAL(root_ladder_ended(&policy, &ladder, &end, &none) != ROOT_FOR_GOOD, table[k].again);
+    CHECK_EQUAL(muster_root_ladder_ended(&policy, &ladder, &end, &none) != ROOT_FOR_GOOD, table[k].again);
     CHECK_EQUAL(ladder.rung, MUSTER_DAEMON_AS_DECLARED);
   }
 }
@@ -215,9 +215,9 @@ static void always_ends(void) {
     uint32_t kept = (uint32_t)(test_random(&seed) % (MUSTER_ARENA_CHECKPOINTS_MAX + 1)), attempts = 0;
     for (uint64_t newest = 100; ladder.rung != MUSTER_DAEMON_GIVEN_UP; newest += test_random(&seed) % 2) {
       root_checkpoints there = there_are(newest, kept);
-      root_ladder_try(&policy, &ladder, &there);
+      muster_root_ladder_try(&policy, &ladder, &there);
       root_end end = {.failed = 1, .now = (int64_t)attempts++};
-      (void)root_ladder_ended(&policy, &ladder, &end, &there);
+      (void)muster_root_ladder_ended(&policy, &ladder, &end, &there);
       REQUIRE(attempts <= policy.tries * (2 + MUSTER_ARENA_CHECKPOINTS_MAX));
     }
   }
@@ -227,9 +227,9 @@ static void always_ends(void) {
 
 static int64_t end_at(const root_policy *policy, root_ladder *ladder, int64_t now, int64_t lived) {
   root_checkpoints none = {0};
-  root_ladder_try(policy, ladder, &none);
+  muster_root_ladder_try(policy, ladder, &none);
   root_end end = {.failed = 1, .lived = lived, .now = now};
-  return root_ladder_ended(policy, ladder, &end, &none);
+  return muster_root_ladder_ended(policy, ladder, &end, &none);
 }
 
 static void budget(void) {

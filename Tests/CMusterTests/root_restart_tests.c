@@ -284,11 +284,14 @@ static void hung(void) {
 // Leaves children behind, and grandchildren, none of whom dies by itself.
 static int leaves_children(muster_daemon *self, void *context) {
   if (muster_daemon_how(self)->starts == 2) return root_test_polite(self, context);
+  uint32_t *there = &board->places[1].gate;
   for (int k = 0; k < 3; k++) {
     if (fork()) continue;
     if (k == 0 && fork()) _exit(0);
+    __atomic_fetch_add(there, 1, __ATOMIC_ACQ_REL);
     for (;;) pause();
   }
+  while (__atomic_load_n(there, __ATOMIC_ACQUIRE) < 3) test_pause(100000);
   root_test_note(self);
   die(SIGKILL);
 }
@@ -374,14 +377,17 @@ static void many_restarts_told(muster_root *root, muster_root_event_kind kind, u
   (void)daemon;
   if (kind != MUSTER_ROOT_ENDED) return;
   // The first look is one that lays libc's buffers.
-  if (status->starts == 50 || status->starts == 100) first = used_by_this();
-  if (status->starts == 1000) last = used_by_this(), muster_root_stop(root);
+  if (status->starts == 50 || status->starts == 60) first = used_by_this();
+  if (status->starts == 500) last = used_by_this(), muster_root_stop(root);
 }
 
 static void leaves_nothing(muster_root *root) {
   (void)root;
   CHECK_EQUAL(last.descriptors, first.descriptors);
+#if !defined(__SANITIZE_ADDRESS__)
+  // Its allocator keeps for a while what the looks have freed.
   CHECK(last.kib <= first.kib + 16);
+#endif
 }
 
 static void many_restarts(void) {
@@ -462,8 +468,10 @@ static void idle(void) {
   root_test_scene scene = {.specs = specs, .count = ROOT_TEST_DAEMONS};
   root_test_begin(&scene);
   for (uint32_t k = 0; k < ROOT_TEST_DAEMONS; k++) root_test_await_starts(&scene, k, 1);
+  // Until it has told of the starts, before its first sleep.
   muster_root_status before, after;
-  CHECK_STATUS(muster_root_view_root(scene.view, &before), 0);
+  do CHECK_STATUS(muster_root_view_root(scene.view, &before), 0);
+  while (before.starts < ROOT_TEST_DAEMONS);
   muster_deadline begun = muster_clock_now();
   test_pause(500 * MS);
   CHECK_STATUS(muster_root_view_root(scene.view, &after), 0);

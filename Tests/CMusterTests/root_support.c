@@ -32,6 +32,8 @@ static void run(void *context) {
   if (status) return;
   if (scene->before) scene->before(root);
   gate_open(&board->laid, 1);
+  // It may end by itself, and its name with it.
+  gate_wait(&board->seen, 1);
   CHECK_STATUS(muster_root_run(root), scene->expect);
   if (scene->after) scene->after(root);
   muster_root_close(root);
@@ -45,6 +47,7 @@ void root_test_begin(root_test_scene *scene) {
   gate_wait(&board->laid, 1);
   CHECK_STATUS(muster_root_observe(scene->name, 0, &scene->view), 0);
   REQUIRE(scene->view);
+  gate_open(&board->seen, 1);
 }
 
 void root_test_join(root_test_scene *scene, int signal) {

@@ -20,7 +20,7 @@ typedef struct root_test_place {
 
 typedef struct root_test_board {
   root_test_place places[ROOT_TEST_DAEMONS];
-  uint32_t events, laid, order;
+  uint32_t events, laid, seen, order;
   struct {
     muster_root_event_kind kind;
     uint32_t daemon;

@@ -98,13 +98,16 @@ static void places(void) {
   muster_root *root;
   REQUIRE(muster_root_start(test_name("places"), specs, 3, NULL, &root) == 0);
   uint64_t bytes, end = root->rows_size, page = root->page;
+  muster_arena_shape shapes[3];
+  for (int k = 0; k < 3; k++) muster_root_shape_of(&specs[k], &shapes[k]);
   CHECK_STATUS(muster_root_size(specs, 3, &bytes), 0);
   CHECK_EQUAL(bytes, root->size);
   CHECK_EQUAL((uintptr_t)root->base % MUSTER_ARENA_HUGE, 0);
   for (uint32_t k = 0; k < 3; k++) {
     const root_place *place = &root->daemons[k].place;
-    CHECK(place->desk >= end && place->desk % page == 0);
-    CHECK_EQUAL(place->arena, place->desk + page);
+    CHECK(place->arena >= end && place->arena % page == 0);
+    CHECK_EQUAL(place->desk, place->arena + muster_arena_size(&shapes[k]));
+    CHECK_EQUAL(place->end, place->desk + page);
     CHECK_EQUAL((uintptr_t)root->arenas[k].state, (uintptr_t)root->base + place->state);
     CHECK_EQUAL(root->arenas[k].size, specs[k].state_size);
     end = place->end;
@@ -219,7 +222,7 @@ static int unseals(muster_daemon *self, void *context) {
 
 static void seals(void) {
   void *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (root_mseal(page, 4096)) test_skip("no mseal(2) here");
+  if (muster_root_mseal(page, 4096)) test_skip("no mseal(2) here");
   const muster_daemon_spec specs[] = {{.name = "before", .run = root_test_polite, .state_size = 5000},
                                       {.name = "unsealer", .run = unseals, .state_size = 5000},
                                       {.name = "behind", .run = root_test_polite, .state_size = 5000}};

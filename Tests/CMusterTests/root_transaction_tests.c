@@ -37,7 +37,9 @@ static void in_a_daemon(daemon_body body, muster_daemon_spec spec) {
   root_test_await_starts(&scene, 0, 1);
   CHECK_EQUAL(board->places[0].value, 1);
   CHECK_EQUAL(root_test_look(&scene, 0).starts, 1);
-  root_test_end(&scene);
+  // It may have ended for good.
+  if (spec.restart == MUSTER_DAEMON_NEVER) root_test_join(&scene, 0);
+  else root_test_end(&scene);
 }
 
 static muster_transaction_outcome done(muster_daemon *self, muster_transaction_body body, void *context,
@@ -257,11 +259,23 @@ static void refuse_here(muster_daemon *self, uint64_t *state) {
   for (int k = 0; k < 3; k++) (void)done(self, adds, (void *)1, NULL);
   CHECK_EQUAL(count_descriptors(), before);
   all_words_are(state, 3);
+  const muster_transaction_options timed = {.deadline = soon()};
+  CHECK_EQUAL(done(self, adds, (void *)1, &timed).how, MUSTER_TRANSACTION_COMMITTED);
+  CHECK_EQUAL(count_descriptors(), before);
+  // It is waited for all the same, and its deadline kept.
   refuse_call(SYS_pidfd_open, EMFILE);
-  CHECK_STATUS(muster_daemon_begin(self, adds, (void *)1, NULL), EMFILE);
-  all_words_are(state, 3);
+  CHECK_EQUAL(done(self, adds, (void *)1, &timed).how, MUSTER_TRANSACTION_COMMITTED);
+  const muster_transaction_options late = {.deadline = muster_deadline_after(10 * MS)};
+  CHECK_EQUAL(done(self, adds_and_hangs, (void *)1, &late).how, MUSTER_TRANSACTION_LATE);
+  all_words_are(state, 5);
+  refuse_call(SYS_clone, EAGAIN);
+#ifdef SYS_fork
+  refuse_call(SYS_fork, EAGAIN);
+#endif
+  CHECK_STATUS(muster_daemon_begin(self, adds, (void *)1, NULL), EAGAIN);
+  all_words_are(state, 5);
   CHECK_STATUS(muster_daemon_change_begin(self), 0);
-  state[0] = 4;
+  state[0] = 6;
   CHECK_STATUS(muster_daemon_change_end(self), 0);
   CHECK_EQUAL(count_descriptors(), before);
 }
@@ -335,7 +349,8 @@ static void is_stopped(muster_daemon *self, uint64_t *state) {
   all_words_are(state, value + 1);
 }
 
-static void stopping(void) { in_a_daemon(is_stopped, (muster_daemon_spec){0}); }
+// Once: it has been told to stop, and does so.
+static void stopping(void) { in_a_daemon(is_stopped, (muster_daemon_spec){.restart = MUSTER_DAEMON_NEVER}); }
 
 // ---- The storm: a total that stays right, whoever is killed at whatever moment.
 

@@ -35,6 +35,7 @@
   X(region) \
   X(ring) \
   X(ring_read) \
+  X(root) \
   X(rwlock) \
   X(seqlock) \
   X(trace) \

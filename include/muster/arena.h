@@ -119,11 +119,12 @@ typedef struct muster_arena_layout {
   uint64_t page;          // bytes of a page
 } muster_arena_layout;
 
-// An arena as a process has it mapped: a value, to be copied at will. Only `state` and `size` are of interest to users.
+// An arena as a process has it mapped: a value, to be copied at will. Only `state` and `size` are of interest to users. All
+// functions want one that is attached.
 typedef struct muster_arena {
-  void *MUSTER_NONNULL state;         // the state; of a read-only handle it must not be written to
-  uint64_t size;                      // its bytes
-  unsigned char *MUSTER_NONNULL base; // the arena's beginning
+  void *MUSTER_NULLABLE state;          // the state; of a read-only handle it must not be written to. NULL: not attached
+  uint64_t size;                        // its bytes
+  unsigned char *MUSTER_NULLABLE base;  // the arena's beginning
   uint64_t state_room, log_offset, whole;
   uint64_t log_pages;
   uint32_t page;
@@ -206,7 +207,7 @@ void muster_arena_info_of(const muster_arena *MUSTER_NONNULL arena, muster_arena
 // transaction runs, or is committed and not yet redone). End ends it, also a dead predecessor's, whose state is thereby
 // taken as it is; it returns 0, EINVAL (none is under way), EBUSY (it is a redo's: redo ends it).
 int muster_arena_change_begin(const muster_arena *MUSTER_NONNULL arena) MUSTER_NONBLOCKING MUSTER_MUST_CHECK;
-int muster_arena_change_end(const muster_arena *MUSTER_NONNULL arena) MUSTER_NONBLOCKING MUSTER_MUST_CHECK;
+int muster_arena_change_end(const muster_arena *MUSTER_NONNULL arena) MUSTER_NONBLOCKING;
 
 // Stores bytes into the state, word by word as readers load them, within a change. Returns 0, EINVAL (range; no change is
 // under way).
@@ -307,14 +308,15 @@ int muster_arena_log_add(muster_arena_log *MUSTER_NONNULL log, uint64_t page,
                          const void *MUSTER_NULLABLE bytes) MUSTER_NONBLOCKING MUSTER_MUST_CHECK;
 
 // Adds each page that was changed since log_isolate, instead of log_add. Asks the kernel (PAGEMAP_SCAN, Linux 6.7; or
-// /proc/self/pagemap), and compares with the file where neither is to be had. Returns as log_add, or EINVAL (not isolated, or pages were added
-// before), or, where it has to compare, what mmap(2) says: ENOMEM, EBADF, EACCES.
+// /proc/self/pagemap), and compares with the file where neither is to be had. Returns as log_add, or EINVAL (not isolated, or
+// pages were added before), EIO or another of ioctl(2)'s (the kernel broke off in the middle), or, where it has to compare,
+// what mmap(2) says: ENOMEM, EBADF, EACCES.
 int muster_arena_log_changed(muster_arena_log *MUSTER_NONNULL log) MUSTER_MUST_CHECK;
 
 // Commits what was added: all of it will be in the state, whatever dies. Abort says that nothing will. Each returns 0,
 // ECANCELED (it is aborted: by the owner, or by an abort before), ESTALE (it is over: committed, or not the last that was begun).
 int muster_arena_log_commit(muster_arena_log *MUSTER_NONNULL log) MUSTER_NONBLOCKING MUSTER_MUST_CHECK;
-int muster_arena_log_abort(muster_arena_log *MUSTER_NONNULL log) MUSTER_NONBLOCKING MUSTER_MUST_CHECK;
+int muster_arena_log_abort(muster_arena_log *MUSTER_NONNULL log) MUSTER_NONBLOCKING;
 
 MUSTER_END_DECLS
 

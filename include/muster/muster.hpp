@@ -25,6 +25,7 @@
 #define MUSTER_HPP
 
 #include "hpp/alive.hpp"
+#include "hpp/arena.hpp"
 #include "hpp/barrier.hpp"
 #include "hpp/checkpoint.hpp"
 #include "hpp/deadline.hpp"

@@ -321,7 +321,7 @@ typedef struct muster_transaction_options {
 
 typedef enum MUSTER_OPEN_ENUM muster_transaction_end {
   MUSTER_TRANSACTION_COMMITTED = 1,  // its changes are the daemon's state now
-  MUSTER_TRANSACTION_ABORTED = 2,    // it returned something else than 0: value, its lowest 8 bits (255 where those are 0)
+  MUSTER_TRANSACTION_ABORTED = 2,    // it returned something else than 0: value
   MUSTER_TRANSACTION_CRASHED = 3,    // each attempt; value: the signal of the last, or, signal 0, what it exited with
   MUSTER_TRANSACTION_LATE = 4,       // not done by its deadline
   MUSTER_TRANSACTION_TOO_LARGE = 5,  // it changed more pages than `transaction_pages`
@@ -341,7 +341,7 @@ typedef struct muster_transaction_outcome {
 // Forks a transaction. The daemon's own view of its state is read-only until finish says how it ended.
 //
 // Returns 0, or EBUSY (one runs, or a change is under way), ENOTSUP (it declared none), EPERM (another process than
-// the daemon's), EBADMSG (the arena is corrupt); EAGAIN, ENOMEM, EMFILE, ENFILE: no process, memory or descriptor is to be had.
+// the daemon's); EAGAIN, ENOMEM: no process or memory is to be had.
 int muster_daemon_begin(muster_daemon *MUSTER_NONNULL self, muster_transaction_body MUSTER_NONNULL body,
                         void *MUSTER_NULLABLE context,
                         const muster_transaction_options *MUSTER_NULLABLE options) MUSTER_MUST_CHECK;
@@ -351,8 +351,9 @@ int muster_daemon_begin(muster_daemon *MUSTER_NONNULL self, muster_transaction_b
 // that has begun has to finish.
 //
 // Returns 0: *outcome is told, the state is writable; ETIMEDOUT: it goes on, ask again (MUSTER_DEADLINE_NOW: just look);
-// EINVAL (none was begun), EPERM; EBADMSG: what it left is corrupt, the state is as before; ECANCELED: the daemon is to stop
-// (catch_stop), and the transaction goes on: muster_daemon_cancel ends it.
+// EINVAL (none was begun), EPERM; EBADMSG: what it left is corrupt, the state is as before; ENOMEM: the state stays
+// read-only (mprotect(2)); ECANCELED: the daemon is to stop (catch_stop), and the transaction goes on: muster_daemon_cancel
+// ends it.
 int muster_daemon_finish(muster_daemon *MUSTER_NONNULL self, muster_deadline deadline,
                          muster_transaction_outcome *MUSTER_NULLABLE outcome) MUSTER_MUST_CHECK;
 

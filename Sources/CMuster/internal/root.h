@@ -30,10 +30,10 @@
 enum { ROOT_EXIT_UNPROTECTED = 125 };
 
 typedef struct root_place {
-  uint64_t desk;   // offsets in the file; the arena lies a page behind the desk
-  uint64_t arena;
+  uint64_t arena;  // offsets in the file
+  uint64_t state;  // in the arena
+  uint64_t desk;   // the page behind it
   uint64_t end;
-  uint64_t state;
 } root_place;
 
 typedef struct root_daemon {
@@ -118,48 +118,48 @@ typedef struct root_map {
 } root_map;
 
 // Where the daemons' places are (NULL: not wanted), and how large the file is. Returns 0, EINVAL (a shape), EOVERFLOW.
-int root_map_of(const muster_daemon_spec *specs, uint32_t count, root_map *map, root_place *places, size_t stride);
-void root_shape_of(const muster_daemon_spec *spec, muster_arena_shape *shape);
+int muster_root_map_of(const muster_daemon_spec *specs, uint32_t count, root_map *map, root_place *places, size_t stride);
+void muster_root_shape_of(const muster_daemon_spec *spec, muster_arena_shape *shape);
 
 // In the root: arenas read-only. In a child: all but its own place, which becomes writable, and the rest is sealed.
-int root_protect_root(const muster_root *root);
-int root_protect_daemon(const muster_root *root, uint32_t index);
+int muster_root_protect_root(const muster_root *root);
+int muster_root_protect_daemon(const muster_root *root, uint32_t index);
 
 // Large states onto huge pages, where the kernel can.
-void root_collapse(const muster_root *root);
+void muster_root_collapse(const muster_root *root);
 
 // ---- root_daemon.c
 
-void root_publish(muster_root *root, uint32_t index);
-void root_publish_self(muster_root *root);
-void root_start_daemon(muster_root *root, uint32_t index);
+void muster_root_publish(muster_root *root, uint32_t index);
+void muster_root_publish_self(muster_root *root);
+void muster_root_start_daemon(muster_root *root, uint32_t index);
 
 // A child that waitid(2) told to be dead, and is not yet reaped.
-void root_child_died(muster_root *root, const siginfo_t *info);
-void root_drain(muster_root *root);
-void root_kill_hung(muster_root *root, uint32_t index);
-void root_reset_ladder(muster_root *root, uint32_t index);
-uint32_t root_index_of(const muster_root *root, pid_t pid);
+void muster_root_child_died(muster_root *root, const siginfo_t *info);
+void muster_root_drain(muster_root *root);
+void muster_root_kill_hung(muster_root *root, uint32_t index);
+void muster_root_reset_ladder(muster_root *root, uint32_t index);
+uint32_t muster_root_index_of(const muster_root *root, pid_t pid);
 
 // ---- root_loop.c
 
-void root_begin_stop(muster_root *root);
-void root_expect_beat(muster_root *root, muster_deadline by);
+void muster_root_begin_stop(muster_root *root);
+void muster_root_expect_beat(muster_root *root, muster_deadline by);
 
 // ---- root_child.c
 
-__attribute__((noreturn)) void root_child_main(muster_root *root, uint32_t index);
-int root_mseal(void *address, size_t size);
+__attribute__((noreturn)) void muster_root_child_main(muster_root *root, uint32_t index);
+int muster_root_mseal(void *address, size_t size);
 
 // ---- root_status.c
 
 // Fills in all that row, desk and arena tell. EAGAIN, EBADMSG: the row.
-int root_status_of(const root_slot *slot, const root_desk *desk, const muster_arena *arena,
+int muster_root_status_of(const root_slot *slot, const root_desk *desk, const muster_arena *arena,
                    muster_daemon_status *status);
 
 // ---- root_self.c
 
-int root_stop_seen(const muster_daemon *self);
-int root_wait(muster_daemon *self, int file, muster_deadline until);
+int muster_root_stop_seen(const muster_daemon *self);
+int muster_root_wait(muster_daemon *self, int file, muster_deadline until);
 
 #endif

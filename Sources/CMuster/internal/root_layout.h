@@ -6,12 +6,14 @@
 //   512     root_row of the root itself: root_words                  the root
 //   1024    a root_slot of 512 bytes for each daemon                 the root
 //   up to the next page; then for each daemon, in their order,
-//           a page: its root_desk                                    the daemon, its transaction
 //           its arena (arena.h), whose state of MUSTER_ARENA_HUGE
 //           bytes or more begins at a multiple of that               the daemon; of its transaction the log alone
+//           a page: its root_desk                                    the daemon, its transaction
 //   nothing, where a state had to begin further on
 //
-// A daemon's desk and arena lie side by side: they are the one range of the mapping that it may write.
+// A daemon's arena and desk lie side by side: they are the one range of the mapping that it may write. The desk lies behind the
+// log, so that what a transaction may write is one range too, and what it may not is what lies before the state: no mapping has
+// to be split when it is fenced off.
 //
 // A row tells what the root knows, some words that belong together, to readers who must not wait for a root that was
 // stopped in the midst of it. There are two copies, each with a stamp. The root writes number n into copy n % 2, while
@@ -92,8 +94,8 @@ _Static_assert(sizeof(root_facts) <= ROOT_WORDS * sizeof(uint64_t), "fits into a
 
 typedef struct root_slot {
   char name[MUSTER_ROOT_NAME_SIZE];
-  uint64_t desk;        // offset of the desk; the arena lies a page behind it
-  uint64_t arena_size;
+  uint64_t arena;       // its offset
+  uint64_t arena_size;  // the desk lies behind it
   uint64_t state_size;
   int64_t heartbeat;
   root_row row;

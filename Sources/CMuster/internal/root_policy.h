@@ -1,9 +1,9 @@
 // Whether, when and with what a daemon is started again: pure code over values. Time and what checkpoints there are come
 // in as arguments; nothing here asks the system for anything.
 //
-//   root_ladder_try     before each attempt: counts it, and says which checkpoint it is to load
-//   root_ladder_untry   the attempt could not be made (fork failed): as if it had not been counted
-//   root_ladder_ended   after each end: where on the ladder the next one stands, and how long it is put off
+//   muster_root_ladder_try     before each attempt: counts it, and says which checkpoint it is to load
+//   muster_root_ladder_untry   the attempt could not be made (fork failed): as if it had not been counted
+//   muster_root_ladder_ended   after each end: where on the ladder the next one stands, and how long it is put off
 //
 // The ladder, rung by rung, `tries` attempts each:
 //
@@ -61,16 +61,16 @@ typedef struct root_end {
 #define ROOT_FOR_GOOD (-1)
 
 // Takes over a spec's numbers. Returns 0, or EINVAL.
-int root_policy_of(const muster_daemon_spec *spec, root_policy *policy);
+int muster_root_policy_of(const muster_daemon_spec *spec, root_policy *policy);
 
-void root_ladder_try(const root_policy *policy, root_ladder *ladder, const root_checkpoints *there);
-void root_ladder_untry(root_ladder *ladder);
+void muster_root_ladder_try(const root_policy *policy, root_ladder *ladder, const root_checkpoints *there);
+void muster_root_ladder_untry(root_ladder *ladder);
 
 // How long the next attempt is to be put off, or ROOT_FOR_GOOD, also when ladder->rung is MUSTER_DAEMON_GIVEN_UP.
-int64_t root_ladder_ended(const root_policy *policy, root_ladder *ladder, const root_end *end,
+int64_t muster_root_ladder_ended(const root_policy *policy, root_ladder *ladder, const root_end *end,
                           const root_checkpoints *there);
 
 // It has lived for its stable time.
-void root_ladder_reset(root_ladder *ladder);
+void muster_root_ladder_reset(root_ladder *ladder);
 
 #endif

@@ -8,9 +8,9 @@
 enum { ROOT_ROW_ATTEMPTS = 1000 };
 
 // By the root alone; up to ROOT_WORDS words.
-void root_row_write(root_row *row, const uint64_t *words, uint32_t count);
+void muster_root_row_write(root_row *row, const uint64_t *words, uint32_t count);
 
 // Returns 0; EAGAIN: it was written twice during each of ROOT_ROW_ATTEMPTS attempts; EBADMSG: no root wrote this.
-int root_row_read(const root_row *row, uint64_t *words, uint32_t count);
+int muster_root_row_read(const root_row *row, uint64_t *words, uint32_t count);
 
 #endif
