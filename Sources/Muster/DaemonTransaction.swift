@@ -68,7 +68,7 @@ public struct TransactionResult: Hashable, Sendable {
     self.outcome =
       switch outcome.how {
       case .MUSTER_TRANSACTION_COMMITTED: .committed
-      case .MUSTER_TRANSACTION_ABORTED: .aborted(outcome.value & 0xff == 0 ? 255 : outcome.value & 0xff)
+      case .MUSTER_TRANSACTION_ABORTED: .aborted(outcome.value)
       case .MUSTER_TRANSACTION_CRASHED: outcome.signal != 0 ? .crashed(signal: outcome.value) : .exited(outcome.value)
       case .MUSTER_TRANSACTION_LATE: .late
       case .MUSTER_TRANSACTION_TOO_LARGE: .tooLarge
