@@ -47,6 +47,10 @@ let package = Package(
       dependencies: ["Muster", .product(name: "SystemPackage", package: "swift-system")],
       path: "Tests/MusterPeer", swiftSettings: swiftSettings),
     .executableTarget(
+      name: "muster-root-peer",
+      dependencies: ["Muster", .product(name: "SystemPackage", package: "swift-system")],
+      path: "Tests/MusterRootPeer", swiftSettings: swiftSettings),
+    .executableTarget(
       name: "example-crew", dependencies: ["Muster"], path: "Examples/Swift/crew", swiftSettings: swiftSettings),
     .executableTarget(
       name: "example-counters", dependencies: ["Muster"], path: "Examples/Swift/counters",
@@ -62,6 +66,8 @@ let package = Package(
       swiftSettings: swiftSettings),
     .executableTarget(
       name: "example-workers", dependencies: ["Muster"], path: "Examples/Swift/workers", swiftSettings: swiftSettings),
+    .executableTarget(
+      name: "example-daemons", dependencies: ["Muster"], path: "Examples/Swift/daemons", swiftSettings: swiftSettings),
     .executableTarget(
       name: "example-flight",
       dependencies: ["Muster", .product(name: "SystemPackage", package: "swift-system")],
@@ -79,9 +85,10 @@ let package = Package(
     .testTarget(
       name: "MusterTests",
       dependencies: [
-        "Muster", "CMuster", "MusterLogging", "cmuster-tests", "muster-peer", "example-crew", "example-counters",
+        "Muster", "CMuster", "MusterLogging", "cmuster-tests", "muster-peer", "muster-root-peer",
+        "example-crew", "example-counters",
         "example-ledger", "example-job", "example-events", "example-messages", "example-workers", "example-flight",
-        "example-journal",
+        "example-journal", "example-daemons",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),
@@ -112,6 +119,7 @@ let package = Package(
       name: "MusterCLITests",
       dependencies: [
         "Muster", "MusterCLI", "MPBarrierKit", "MusterToolKit", "mpbarrier", "muster-cli", "muster-peer",
+        "muster-root-peer",
         .product(name: "Subprocess", package: "swift-subprocess"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),

@@ -13,6 +13,7 @@ enum ObjectDetails: Equatable, Sendable {
   case queue(QueueDetails)
   case trace(TraceDetails)
   case log(LogDetails)
+  case root(RootDetails)
   /// Of a kind that has no more to tell, or that can't be read; `note` says why.
   case other(note: String?)
 }
@@ -96,6 +97,7 @@ extension ObjectDetails {
     case .queue(let queue): return queue.lines()
     case .trace(let trace): return trace.lines()
     case .log(let log): return log.lines()
+    case .root(let root): return root.lines()
     case .other(let note):
       return note.map { [$0] } ?? []
     }
@@ -151,6 +153,7 @@ struct ShowReport: Encodable, Sendable {
   var queue: QueueDetails?
   var trace: TraceDetails?
   var log: LogDetails?
+  var root: RootDetails?
   var note: String?
 
   init(_ entry: RegionEntry, _ details: ObjectDetails, now: Int64) {
@@ -166,6 +169,7 @@ struct ShowReport: Encodable, Sendable {
     case .queue(let queue): self.queue = queue
     case .trace(let trace): self.trace = trace
     case .log(let log): self.log = log
+    case .root(let root): self.root = root
     case .other(let note): self.note = note
     }
   }

@@ -41,6 +41,7 @@ struct RegionEntry: Equatable, Sendable {
     "QUEU": "queue",
     "TRAC": "trace",
     "LOGS": "log",
+    "ROOT": "root",
   ]
 
   /// In the order of their names, as `ls` shows them.

@@ -72,6 +72,10 @@ enum Registry {
         return .trace(try TraceDetails(try Trace.look(RegionName(entry.name))))
       case "LOGS":
         return .log(LogDetails(try Log.look(RegionName(entry.name)), now: wallClock()))
+      case "ROOT":
+        let observer = try RootObserver(entry.name)
+        defer { observer.close() }
+        return .root(try RootDetails(observer))
       default:
         return .other(note: nil)
       }

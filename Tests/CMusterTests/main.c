@@ -61,6 +61,12 @@
   X(pool_wait) \
   X(pool_white) \
   X(posix_barrier) \
+  X(process_fault) \
+  X(process) \
+  X(process_fork) \
+  X(process_ready) \
+  X(process_stop) \
+  X(process_tie) \
   X(queue_death) \
   X(queue_hostile) \
   X(queue_storm) \

@@ -284,11 +284,14 @@ static void hung(void) {
 // Leaves children behind, and grandchildren, none of whom dies by itself.
 static int leaves_children(muster_daemon *self, void *context) {
   if (muster_daemon_how(self)->starts == 2) return root_test_polite(self, context);
+  uint32_t *there = &board->places[1].gate;
   for (int k = 0; k < 3; k++) {
     if (fork()) continue;
     if (k == 0 && fork()) _exit(0);
+    __atomic_fetch_add(there, 1, __ATOMIC_ACQ_REL);
     for (;;) pause();
   }
+  while (__atomic_load_n(there, __ATOMIC_ACQUIRE) < 3) test_pause(100000);
   root_test_note(self);
   die(SIGKILL);
 }
@@ -465,8 +468,10 @@ static void idle(void) {
   root_test_scene scene = {.specs = specs, .count = ROOT_TEST_DAEMONS};
   root_test_begin(&scene);
   for (uint32_t k = 0; k < ROOT_TEST_DAEMONS; k++) root_test_await_starts(&scene, k, 1);
+  // Until it has told of the starts, before its first sleep.
   muster_root_status before, after;
-  CHECK_STATUS(muster_root_view_root(scene.view, &before), 0);
+  do CHECK_STATUS(muster_root_view_root(scene.view, &before), 0);
+  while (before.starts < ROOT_TEST_DAEMONS);
   muster_deadline begun = muster_clock_now();
   test_pause(500 * MS);
   CHECK_STATUS(muster_root_view_root(scene.view, &after), 0);

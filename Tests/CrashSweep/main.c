@@ -27,6 +27,7 @@
   X(pool) \
   X(pool_owner) \
   X(posix) \
+  X(process) \
   X(queue) \
   X(queue_death) \
   X(region) \

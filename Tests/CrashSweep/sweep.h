@@ -73,6 +73,7 @@ typedef struct sweep_case {
   int rechecks;           // 1: sleepers may owe their wake to their own look once a second; else that never comes
   int race;               // 1: what a peer does may come before or after a step of the operator, whose path differs then. One
                           // worker sweeps it, whose recording stands
+  int children;           // 1: the operation makes processes, which would run into its breakpoints: points are gone to by single steps
   sweep_verdict expect;   // other than SWEEP_OK: a case that the harness has to find fault with, in just this way
 } sweep_case;
 

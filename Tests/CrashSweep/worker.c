@@ -167,7 +167,7 @@ static sweep_verdict try_point(const sweep_case *of, sweep_injection injection, 
 static void sweep_points(const sweep_case *of, sweep_injection injection, const sweep_choice *choice,
                          const sweep_trace *trace, const uint8_t *mine, sweep_tally *tally) {
   for (uint32_t point = 0; point <= trace->points; point++)
-    if (mine[point] && try_point(of, injection, trace, point, choice->plain, tally)) return;
+    if (mine[point] && try_point(of, injection, trace, point, choice->plain || of->children, tally)) return;
   char where[2048] = "";
   if (choice->at >= 0 && choice->at <= trace->points) add_point(trace, (uint32_t)choice->at, where, sizeof where);
   told(tally, SWEEP_OK, 0, where);

@@ -34,6 +34,8 @@ struct Program: Sendable {
   static let muster = Program(path: directory + "/muster")
   /// What dies for the tests.
   static let peer = Program(path: directory + "/muster-peer")
+  /// What runs roots for them.
+  static let rootPeer = Program(path: directory + "/muster-root-peer")
 
   /// So long may a program take on a busy machine until it is taken for hung, and killed.
   static let patience = Duration.seconds(90)

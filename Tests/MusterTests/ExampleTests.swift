@@ -162,6 +162,19 @@ struct ExampleTests {
       }
     }
   }
+
+  @Test("daemons: one crashes now and then, transactions crash, the total stays right")
+  func daemons() async throws {
+    try await withName { name in
+      let ended = try await run(builtProgram("example-daemons"), [name])
+      #expect(ended.status == 0, "\(ended.output)")
+      let lines = ended.output.split(separator: "\n")
+      #expect(lines.count == 3 && lines.first?.hasSuffix(", total 64000") == true, "\(ended.output)")
+      #expect(lines.dropFirst().first?.hasSuffix(" audits, 0 wrong") == true, "\(ended.output)")
+      #expect(lines.last?.hasSuffix(" looks in 4 lives") == true, "\(ended.output)")
+      #expect(throws: RootError.self) { try RootObserver(name) }
+    }
+  }
 }
 
 private func size(of path: FilePath) throws -> Int64 {

@@ -15,6 +15,8 @@
 #include "log_drain.h"
 #include "log_read.h"
 #include "posix_barrier.h"
+#include "process.h"
+#include "process_stop.h"
 #include "queue.h"
 #include "region.h"
 #include "ring.h"

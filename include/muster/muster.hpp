@@ -36,6 +36,7 @@
 #include "hpp/log_drain.hpp"
 #include "hpp/log_reader.hpp"
 #include "hpp/pool.hpp"
+#include "hpp/process.hpp"
 #include "hpp/queue.hpp"
 #include "hpp/region.hpp"
 #include "hpp/ring.hpp"

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "muster/process.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "internal/boot.h"
+#include "internal/caller.h"
+#include "internal/process.h"
+
+void muster_process_clear(muster_process *process) {
+  memset(process, 0, sizeof *process);
+  process->pidfd = process->ready = process->cgroup = process->guard = -1;
+}
+
+int muster_process_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+
+int muster_process_pidfd_signal(int pidfd, int signal) {
+  return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) ? errno : 0;
+}
+
+int muster_process_open(int32_t pid, uint64_t start, muster_process *process) {
+  muster_process_clear(process);
+  if (pid <= 0) return EINVAL;
+  muster_caller came = muster_enter();
+  int error = 0;
+  process->pidfd = muster_above_stdio(muster_process_pidfd_open(pid));
+  if (process->pidfd < 0) {
+    // Newer kernels call a thread's number so.
+    error = errno == ENOENT ? EINVAL : errno;
+  } else if (start && muster_process_start(pid) != start) {
+    // Looked at with the pidfd open: whoever had the number when it was opened has it now, or nobody.
+    muster_process_drop(&process->pidfd);
+    error = ESTALE;
+  } else {
+    process->pid = pid;
+    process->flags = MUSTER_PROCESS_NO_COOKIE;
+  }
+  muster_leave(came);
+  return error;
+}
+
+void muster_process_close(muster_process *process) {
+  muster_caller came = muster_enter();
+  muster_process_drop(&process->ready);
+  muster_process_cgroup_remove(&process->cgroup, process->tree);
+  if (process->end.kind) {
+    muster_process_guard_end(&process->guard);
+  } else {
+    muster_process_guard_leave(&process->guard);
+  }
+  muster_process_drop(&process->pidfd);
+  muster_process_guard_collect();
+  muster_leave(came);
+}
+
+int muster_process_signal(const muster_process *process, int32_t signal) {
+  if (process->pidfd < 0) return process->end.kind ? ESRCH : EINVAL;
+  muster_caller came = muster_enter();
+  // To a zombie it could be sent.
+  int error = muster_process_ended_by(process->pidfd, MUSTER_DEADLINE_NOW) ? ESRCH : muster_process_pidfd_signal(process->pidfd, signal);
+  muster_leave(came);
+  return error;
+}

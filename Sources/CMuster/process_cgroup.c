@@ -1,0 +1,179 @@
+// A cgroup (v2) of a process's own: made beside what this process's cgroup has below it, where that may be done.
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "internal/process.h"
+#include "internal/process_tree.h"
+
+// How deep what a process has made in its cgroup is removed.
+enum { DEPTH = 8, LINE = 2 * PATH_MAX };
+
+// The file's lines one by one; a longer one is cut.
+typedef struct line_reader {
+  int file;
+  size_t from, to;
+  char bytes[LINE];
+} line_reader;
+
+static const char *next_line(line_reader *reader) {
+  for (;;) {
+    char *start = reader->bytes + reader->from, *end = memchr(start, '\n', reader->to - reader->from);
+    if (end) {
+      *end = 0;
+      reader->from = (size_t)(end + 1 - reader->bytes);
+      return start;
+    }
+    memmove(reader->bytes, start, reader->to - reader->from);
+    reader->to -= reader->from;
+    reader->from = 0;
+    if (reader->to >= sizeof reader->bytes - 1) reader->to = 0;
+    ssize_t length = read(reader->file, reader->bytes + reader->to, sizeof reader->bytes - 1 - reader->to);
+    if (length <= 0) return NULL;
+    reader->to += (size_t)length;
+  }
+}
+
+// As /proc/self/mountinfo has it: fields between spaces, the mount's root 4th, its point 5th; the type behind " - ".
+static int is_cgroup2(const char *line, char root[PATH_MAX], char point[PATH_MAX]) {
+  const char *type = strstr(line, " - cgroup2 ");
+  return type && sscanf(line, "%*s %*s %*s %4095s %4095s", root, point) == 2;
+}
+
+static int find_mount(char root[PATH_MAX], char point[PATH_MAX]) {
+  line_reader reader = {.file = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC)};
+  if (reader.file < 0) return 0;
+  int found = 0;
+  for (const char *line; !found && (line = next_line(&reader));) found = is_cgroup2(line, root, point);
+  close(reader.file);
+  return found;
+}
+
+static int find_own(char path[PATH_MAX]) {
+  line_reader reader = {.file = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC)};
+  if (reader.file < 0) return 0;
+  int found = 0;
+  for (const char *line; !found && (line = next_line(&reader));) {
+    if (strncmp(line, "0::/", 4) || strlen(line) - 3 >= PATH_MAX) continue;
+    strcpy(path, line + 3);
+    found = 1;
+  }
+  close(reader.file);
+  return found;
+}
+
+// The folder of this process's own cgroup. The mount may show a part of the hierarchy only.
+static int open_own(void) {
+  char root[PATH_MAX], point[PATH_MAX], own[PATH_MAX], path[2 * PATH_MAX];
+  if (!find_mount(root, point) || !find_own(own)) return -1;
+  size_t length = strcmp(root, "/") ? strlen(root) : 0;
+  if (length && (strncmp(own, root, length) || (own[length] && own[length] != '/'))) return -1;
+  if (snprintf(path, sizeof path, "%s%s", point, own + length) >= (int)sizeof path) return -1;
+  return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void name_of(uint64_t tree, char name[32]) { snprintf(name, 32, "muster-%016llx", (unsigned long long)tree); }
+
+// To move a process one has to be permitted to write to the file of the folder above both.
+static int make_in(int own, const char *name) {
+  if (faccessat(own, "cgroup.procs", W_OK, AT_EACCESS) || mkdirat(own, name, 0755)) return -1;
+  int made = muster_above_stdio(openat(own, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  // Before Linux 5.14 it could not be killed at once.
+  if (made >= 0 && !faccessat(made, "cgroup.kill", W_OK, AT_EACCESS)) return made;
+  muster_process_drop(&made);
+  unlinkat(own, name, AT_REMOVEDIR);
+  return -1;
+}
+
+int muster_process_cgroup_make(uint64_t tree) {
+  char name[32];
+  int own = open_own();
+  if (own < 0) return -1;
+  name_of(tree, name);
+  int made = make_in(own, name);
+  close(own);
+  return made;
+}
+
+static int write_to(int folder, const char *name, const char *text) {
+  int file = openat(folder, name, O_WRONLY | O_CLOEXEC);
+  if (file < 0) return errno;
+  int error = write(file, text, strlen(text)) < 0 ? errno : 0;
+  close(file);
+  return error;
+}
+
+int muster_process_cgroup_enter(int cgroup) { return write_to(cgroup, "cgroup.procs", "0"); }
+
+int muster_process_cgroup_kill(int cgroup) { return write_to(cgroup, "cgroup.kill", "1"); }
+
+static int populated(int events) {
+  char text[256];
+  ssize_t length = pread(events, text, sizeof text - 1, 0);
+  if (length <= 0) return 1;
+  text[length] = 0;
+  return !strstr(text, "populated 0");
+}
+
+int muster_process_cgroup_empty_by(int cgroup, muster_deadline deadline) {
+  int events = openat(cgroup, "cgroup.events", O_RDONLY | O_CLOEXEC);
+  if (events < 0) return 0;
+  int empty;
+  // The file's change is told as an exception; and looked at now and then in any case.
+  while (!(empty = !populated(events)) && !muster_deadline_passed(deadline)) {
+    struct pollfd polled = {.fd = events, .events = POLLPRI};
+    muster_deadline look = muster_deadline_after(INT64_C(100000000));
+    struct timespec rest;
+    (void)ppoll(&polled, 1, muster_process_timeout(look < deadline ? look : deadline, &rest), NULL);
+  }
+  close(events);
+  return empty;
+}
+
+uint32_t muster_process_cgroup_members(int cgroup, int32_t *pids, uint32_t most) {
+  line_reader reader = {.file = openat(cgroup, "cgroup.procs", O_RDONLY | O_CLOEXEC)};
+  uint32_t count = 0;
+  if (reader.file < 0) return 0;
+  for (const char *line; count < most && (line = next_line(&reader));) {
+    int32_t pid;
+    if (sscanf(line, "%d", &pid) == 1 && pid > 0) pids[count++] = pid;
+  }
+  close(reader.file);
+  return count;
+}
+
+// What it has made below comes first. It may make more meanwhile: then the folder stays, as it would if it were in use.
+static void remove_below(int folder, int depth) {
+  dir_reader reader;
+  if (depth == 0 || muster_process_dir_open(&reader, folder, ".")) return;
+  for (const char *name; (name = muster_process_dir_next(&reader));) {
+    if (*name == '.') continue;
+    int below = openat(folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (below < 0) continue;
+    remove_below(below, depth - 1);
+    close(below);
+    unlinkat(folder, name, AT_REMOVEDIR);
+  }
+  muster_process_dir_close(&reader);
+}
+
+void muster_process_cgroup_remove(int32_t *cgroup, uint64_t tree) {
+  if (*cgroup < 0) return;
+  char name[32];
+  name_of(tree, name);
+  int above = openat(*cgroup, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (above >= 0) {
+    // What the living have made in it is theirs.
+    if (unlinkat(above, name, AT_REMOVEDIR) && errno == EBUSY && muster_process_cgroup_empty_by(*cgroup, MUSTER_DEADLINE_NOW)) {
+      remove_below(*cgroup, DEPTH);
+      unlinkat(above, name, AT_REMOVEDIR);
+    }
+    close(above);
+  }
+  muster_process_drop(cgroup);
+}
