@@ -9,7 +9,7 @@ round_of_spawns() {
 }
 
 round_of_forks() {
-  for kind in fork bare told poll; do take "process.$kind" "$build/process_spawn" $kind $ms; done
+  for kind in fork keep bare told poll; do take "process.$kind" "$build/process_spawn" $kind $ms; done
 }
 
 figures_process() {
@@ -23,7 +23,8 @@ figures_process() {
   fi
   if wanted process.fork; then
     repeat round_of_forks
-    figure process.fork process.fork process.bare ns 1.1 'a fork that ends at once and its end awaited, beside fork, pidfd, poll, waitid'
+    figure process.fork process.keep process.bare ns 1.1 'a fork that ends at once and its end awaited, beside fork, pidfd, poll, waitid'
+    figure process.fork process.fork process.bare ns - 'a fork whose signals have their defaults, beside it'
     figure process.fork process.told process.poll ns 1.1 'SIGKILL to a wait that returns, beside poll at a pidfd and waitid'
   fi
 }

@@ -1,7 +1,8 @@
 // Starting a process and learning of its end: process_spawn KIND MS [MIB]
 //
 //   spawn  posix   exec     /bin/true is started and waited for: muster_process_spawn; posix_spawn(3); fork(2) and execve(2)
-//   fork   bare             a child that ends at once: muster_process_fork; fork(2), a pidfd, poll, waitid
+//   fork   keep   bare      a child that ends at once: muster_process_fork; the same keeping the parent's handlers, as fork does; fork(2), a
+//                           pidfd, poll, waitid
 //   told   poll             a child that sleeps is killed: from the signal to the return of muster_process_wait; of poll at a pidfd and waitid
 //
 // MIB of this process's memory are touched before. Prints the median of what was measured in MS milliseconds, in nanoseconds.
@@ -92,14 +93,17 @@ static pid_t fork_plainly(int (*function)(void *), int *pidfd) {
   return pid;
 }
 
-static int64_t forks(void) {
-  static const muster_process_options options = {0};
+static int64_t fork_with(uint32_t flags) {
+  const muster_process_options options = {.flags = flags};
   muster_process process;
   int64_t start = bench_now();
   bench_check(muster_process_fork(nothing, NULL, &options, &process, NULL), "muster_process_fork");
   end(&process);
   return bench_now() - start;
 }
+
+static int64_t forks(void) { return fork_with(0); }
+static int64_t keeps(void) { return fork_with(MUSTER_PROCESS_KEEP_SIGNALS); }
 
 static int64_t bare(void) {
   int pidfd;
@@ -144,12 +148,12 @@ int main(int count, char **given) {
   static const struct {
     const char *name;
     int64_t (*turn)(void);
-  } kinds[] = {{"spawn", spawn}, {"posix", posix}, {"exec", exec}, {"fork", forks}, {"bare", bare}, {"told", told}, {"poll", polled}};
+  } kinds[] = {{"spawn", spawn}, {"posix", posix}, {"exec", exec}, {"fork", forks}, {"keep", keeps}, {"bare", bare}, {"told", told}, {"poll", polled}};
   static int64_t took[TURNS];
   int64_t (*turn)(void) = NULL;
   for (size_t i = 0; count > 2 && i < sizeof kinds / sizeof *kinds; i++)
     if (!strcmp(given[1], kinds[i].name)) turn = kinds[i].turn;
-  if (!turn) return fprintf(stderr, "process_spawn spawn|posix|exec|fork|bare|told|poll MS [MIB]\n"), 2;
+  if (!turn) return fprintf(stderr, "process_spawn spawn|posix|exec|fork|keep|bare|told|poll MS [MIB]\n"), 2;
   size_t ballast = count > 3 ? (size_t)atoi(given[3]) << 20 : 0;
   if (ballast) {
     void *memory = mmap(NULL, ballast, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

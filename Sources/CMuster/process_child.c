@@ -144,7 +144,9 @@ static int set_limits(const muster_process_options *options) {
 static int settle_in(process_plan *plan, int32_t *program) {
   const muster_process_options *options = plan->options;
   int error;
-  reset_signals(options->flags & MUSTER_PROCESS_KEEP_SIGNALS);
+  uint32_t keep = options->flags & MUSTER_PROCESS_KEEP_SIGNALS;
+  // A fork may go on with its parent's handlers, which find a memory of their own.
+  if (plan->executes || !keep) reset_signals(keep != 0);
   if ((error = enter_group(options))) return failed_at(plan, MUSTER_PROCESS_STEP_GROUP, error);
   if (plan->cgroup >= 0 && (error = muster_process_cgroup_enter(plan->cgroup)))
     return failed_at(plan, MUSTER_PROCESS_STEP_CGROUP, error);

@@ -115,7 +115,7 @@ int muster_process_prepare(process_starting *starting, const muster_process_opti
   plan->executes = executes;
   plan->parent = getpid();
   process->flags = options->flags | (executes ? 0 : MUSTER_PROCESS_NO_COOKIE);
-  process->tree = fresh_number();
+  if (!(process->flags & MUSTER_PROCESS_NO_COOKIE) || options->flags & MUSTER_PROCESS_CGROUP) process->tree = fresh_number();
   int error = plan_readiness(starting, options->readiness, process);
   if (!error) error = plan_moves(starting, options);
   if (!error && options->flags & MUSTER_PROCESS_CGROUP) plan->cgroup = process->cgroup = muster_process_cgroup_make(process->tree);
