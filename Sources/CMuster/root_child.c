@@ -24,13 +24,16 @@ static void default_action(int number) {
   sigaction(number, &plain, NULL);
 }
 
+// What the root has for itself, and what is to stop the daemon, must reach it: a root may have been started with all signals blocked,
+// as a child of a thread that has them so, and its daemons could then be stopped by SIGKILL alone.
 static void restore_signals(const muster_root *root, uint32_t index) {
-  default_action(SIGCHLD);
-  default_action(SIGTERM);
-  default_action(SIGINT);
-  default_action(SIGHUP);
-  default_action(root->daemons[index].spec.stop_signal);
-  sigprocmask(SIG_SETMASK, &root->mask_before, NULL);
+  const int ours[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, root->daemons[index].spec.stop_signal};
+  sigset_t mask = root->mask_before;
+  for (size_t k = 0; k < sizeof ours / sizeof *ours; k++) {
+    default_action(ours[k]);
+    sigdelset(&mask, ours[k]);
+  }
+  sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
 static void become(muster_root *root, uint32_t index) {
