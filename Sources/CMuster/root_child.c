@@ -25,16 +25,15 @@ static void default_action(int number) {
   sigaction(number, &plain, NULL);
 }
 
+// What the root has for itself, and what is to stop the daemon, must reach it: a root may have been started with all signals blocked,
+// as a child of a thread that has them so, and its daemons could then be stopped by SIGKILL alone.
 static void restore_signals(const muster_root *root, uint32_t index) {
-  default_action(SIGCHLD);
-  default_action(SIGTERM);
-  default_action(SIGINT);
-  default_action(SIGHUP);
-  int stop = root->daemons[index].spec.stop_signal;
-  default_action(stop);
-  // A program may have blocked it, lest it be ended by it before the root runs. Here it has to arrive.
+  const int ours[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, root->daemons[index].spec.stop_signal};
   sigset_t mask = root->mask_before;
-  sigdelset(&mask, stop);
+  for (size_t k = 0; k < sizeof ours / sizeof *ours; k++) {
+    default_action(ours[k]);
+    sigdelset(&mask, ours[k]);
+  }
   sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 

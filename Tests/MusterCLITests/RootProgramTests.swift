@@ -84,7 +84,7 @@ struct RootProgramTests {
       #expect(steady.heartbeatSeconds == 30 && steady.newestCheckpoint == 1)
       let transactions = steady.transactions
       #expect(transactions.begun == 2 && transactions.committed == 1 && transactions.crashed == 1)
-      #expect(clumsy.starts == 2 && clumsy.process != nil && clumsy.death?.signal == SIGUSR2)
+      #expect(clumsy.starts == 2 && clumsy.process != nil && clumsy.death?.signal == SIGKILL)
       #expect(doomed.phase == "given up" && doomed.process == nil && doomed.death?.exitStatus == 7)
       #expect(doomed.death?.cause == "exited with 7" && doomed.rung == "given up")
 
@@ -93,7 +93,7 @@ struct RootProgramTests {
       #expect(plain.status == 0 && !plain.output.contains("\u{1B}"))
       #expect(lines[0] == "root      \(name)" && lines[1].hasPrefix("state     running, pid \(process), for "))
       #expect(lines[4] == "daemons   2 of 3 running, 1 given up")
-      #expect(lines[5].hasPrefix("DAEMON") && lines[7].contains("killed by SIGUSR2"))
+      #expect(lines[5].hasPrefix("DAEMON") && lines[7].contains("killed by SIGKILL"))
       #expect(lines[8].hasPrefix("doomed  given up"))
 
       let shown = try await muster.run("show", name)

@@ -226,8 +226,7 @@ int muster_root_start(const char *MUSTER_NONNULL name, const muster_daemon_spec 
 // machine suspended), all heartbeats get their time anew.
 //
 // In the daemon, before its `run`: signals and their mask are as they were before muster_root_run, but SIGCHLD, SIGTERM,
-// SIGINT, SIGHUP and its stop signal have their default action, and the latter is not blocked; it leads a process group of
-// its own.
+// SIGINT, SIGHUP and its stop signal have their default action and are not blocked; it leads a process group of its own.
 //
 // Returns 0: stopped, or no daemon is left that is to be started again; or
 //   EBUSY           the process has other threads; nothing was done
