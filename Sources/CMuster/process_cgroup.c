@@ -77,7 +77,7 @@ static int open_own(void) {
   return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static void name_of(uint64_t tree, char name[32]) { snprintf(name, 32, "muster-%016llx", (unsigned long long)tree); }
+static void name_of(uint64_t tree, char *name) { snprintf(name, 32, "muster-%016llx", (unsigned long long)tree); }
 
 // To move a process one has to be permitted to write to the file of the folder above both.
 static int make_in(int own, const char *name) {
@@ -162,18 +162,15 @@ static void remove_below(int folder, int depth) {
   muster_process_dir_close(&reader);
 }
 
+// By way of itself: that needs no descriptor, of which none may be left.
 void muster_process_cgroup_remove(int32_t *cgroup, uint64_t tree) {
   if (*cgroup < 0) return;
-  char name[32];
-  name_of(tree, name);
-  int above = openat(*cgroup, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (above >= 0) {
-    // What the living have made in it is theirs.
-    if (unlinkat(above, name, AT_REMOVEDIR) && errno == EBUSY && muster_process_cgroup_empty_by(*cgroup, MUSTER_DEADLINE_NOW)) {
-      remove_below(*cgroup, DEPTH);
-      unlinkat(above, name, AT_REMOVEDIR);
-    }
-    close(above);
+  char path[40] = "../";
+  name_of(tree, path + 3);
+  // What the living have made in it is theirs.
+  if (unlinkat(*cgroup, path, AT_REMOVEDIR) && errno == EBUSY && muster_process_cgroup_empty_by(*cgroup, MUSTER_DEADLINE_NOW)) {
+    remove_below(*cgroup, DEPTH);
+    unlinkat(*cgroup, path, AT_REMOVEDIR);
   }
   muster_process_drop(cgroup);
 }

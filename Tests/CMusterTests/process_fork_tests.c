@@ -246,7 +246,7 @@ static void a_guard_ends_its_family(void) {
     CHECK_STATUS(muster_process_wait(&all[i], soon(), NULL), 0);
     muster_process_close(&all[i]);
   }
-  guards_end();
+  orphans_end();
 }
 
 static void a_storm_leaves_nothing(void) {

@@ -35,10 +35,11 @@ int comes_to_sleep(uint64_t tree);
 // A line of /proc/PID/status, behind its name; "" if there is none. Static storage.
 const char *status_line(pid_t pid, const char *name);
 
-// A guard that this process is the parent of and that lives, or 0. Orphaned ones come to the runner, which is the subreaper above: they
-// end soon after what they guarded, which is waited for.
+// A living guard that is a child of this process, or 0.
 pid_t find_guard(pid_t parent);
-void guards_end(void);
+
+// Waits until the orphans of this test have ended, guards among them. They come to the runner, which is the subreaper above.
+void orphans_end(void);
 
 // From here on this system call gives `error` where its argument of that place (from 0) has one of these flags.
 void refuse_flags(long number, unsigned place, uint32_t flags, int error);

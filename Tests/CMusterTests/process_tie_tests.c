@@ -54,7 +54,7 @@ static void dies_with_its_parent(uint32_t flags, int threaded, int guarded, cons
   CHECK(comes_to(with->tree, processes));
   kill_process(parent);
   CHECK(comes_to(with->tree, 0));
-  guards_end();
+  orphans_end();
 }
 
 static void from_the_main_thread(void) { dies_with_its_parent(MUSTER_PROCESS_TIE, 0, 0, "exec sleep 1000", 1); }
@@ -147,7 +147,7 @@ static void no_moment_is_without_its_tie(void) {
     test_pause((int64_t)(test_random(&seed) % 2000000));
     kill_process(parent);
     CHECK(comes_to(mark, 0));
-    guards_end();
+    orphans_end();
   }
 }
 

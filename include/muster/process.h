@@ -127,7 +127,7 @@ typedef struct muster_process_options {
   const char *MUSTER_NULLABLE const *MUSTER_NULLABLE arguments;    // with NULL behind the last; NULL: the path alone
   const char *MUSTER_NULLABLE const *MUSTER_NULLABLE environment;  // likewise; NULL: this process's
   const char *MUSTER_NULLABLE folder;  // its working folder; NULL: this process's
-  int32_t program;                     // a descriptor of the program, where there is no path; scripts need one that is not close-on-exec
+  int32_t program;                     // a descriptor of the program, at least 3, where there is no path; scripts need one that is not close-on-exec
   uint32_t flags;                      // muster_process_flags
   muster_process_stream streams[3];    // standard input, output, error
   uint32_t descriptors_count;
@@ -212,7 +212,7 @@ typedef struct muster_process {
 // ---- Starting
 
 // Starts a program. At an error *process holds nothing, nothing is left of the child, and *failed, which may be NULL, says at which
-// step. Returns 0; EINVAL: options that no call could accept (no path; both GROUP or SESSION and `group`; SESSION with GROUP is
+// step. Returns 0; EINVAL: options that no call could accept (no path, and no `program` of 3 or more; both GROUP or SESSION and `group`; SESSION with GROUP is
 // SESSION; more than MUSTER_PROCESS_DESCRIPTORS_MAX descriptors, or two with one number, or a number below 3); or what the step's call
 // gave, see muster_process_step. Beside those: ENOMEM, EMFILE, ENFILE at PREPARE. ENOSYS: no pidfds (Linux before 5.3).
 int muster_process_spawn(const muster_process_options *MUSTER_NONNULL options, muster_process *MUSTER_NONNULL process,
