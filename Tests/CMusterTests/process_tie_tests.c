@@ -74,6 +74,7 @@ static void with_its_thread(void) {
   CHECK_EQUAL(with->guarded, 0);
   CHECK(comes_to(with->tree, 0));
   kill_process(parent);
+  orphans_end();
 }
 
 static void a_guard_is_modest(void) {
