@@ -244,6 +244,12 @@ static void others_stay_here(void) {
 
 static void handler(int number) { (void)number; }
 
+// The two that libc keeps for itself (32, 33) are left out: glibc's posix_spawn(3), by which this may have been started, has them ignored.
+static uint64_t signals_of(const char *text, const char *name) {
+  const char *found = strstr(text, name);
+  return found ? strtoull(found + strlen(name), NULL, 16) & ~(UINT64_C(3) << 31) : UINT64_MAX;
+}
+
 static void signals_are_as_for_a_new_program(void) {
   char text[4096];
   sigset_t some;
@@ -252,12 +258,14 @@ static void signals_are_as_for_a_new_program(void) {
   sigprocmask(SIG_BLOCK, &some, NULL);
   signal(SIGPIPE, SIG_IGN);
   signal(SIGUSR1, handler);
-  muster_process_options options = shell("grep -E '^Sig(Blk|Ign)' /proc/self/status | tr -d '\\t\\n'");
+  muster_process_options options = shell("grep -E '^Sig(Blk|Ign)' /proc/self/status");
   CHECK_EQUAL(run_shell(&options, text, sizeof text), 0);
-  CHECK(!strcmp(text, "SigBlk:0000000000000000SigIgn:0000000000000000"));
+  CHECK_EQUAL(signals_of(text, "SigBlk:"), 0);
+  CHECK_EQUAL(signals_of(text, "SigIgn:"), 0);
   options.flags = MUSTER_PROCESS_KEEP_SIGNALS;
   CHECK_EQUAL(run_shell(&options, text, sizeof text), 0);
-  CHECK(!strcmp(text, "SigBlk:0000000000000800SigIgn:0000000000001000"));
+  CHECK_EQUAL(signals_of(text, "SigBlk:"), 0x800);
+  CHECK_EQUAL(signals_of(text, "SigIgn:"), 0x1000);
   // And ours are as before.
   sigset_t now;
   sigprocmask(SIG_BLOCK, NULL, &now);
