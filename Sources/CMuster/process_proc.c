@@ -31,6 +31,14 @@ const char *muster_process_dir_next(dir_reader *reader) {
 
 void muster_process_dir_close(dir_reader *reader) { close(reader->file); }
 
+int muster_process_proc_is_ours(void) {
+  char text[16];
+  int32_t number = 0;
+  ssize_t length = readlink("/proc/self", text, sizeof text);
+  for (ssize_t i = 0; i < length; i++) number = number * 10 + (text[i] - '0');
+  return length > 0 && length < 11 && number == getpid() ? 0 : ENOENT;
+}
+
 // "/proc/", a number, "/" and a name. printf may allocate, or wait for a lock.
 static void path_of(char path[64], int32_t pid, const char *name) {
   char digits[12];
