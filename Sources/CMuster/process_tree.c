@@ -12,6 +12,9 @@
 // How many generations are gone up; a chain that is read while it changes has no other end.
 enum { GENERATIONS = 256 };
 
+// How often it is looked again at one who is being executed.
+enum { EXECUTING = 50 };
+
 void muster_process_tree_of(const muster_process *process, process_tree *tree) {
   process_stat stat;
   memset(tree, 0, sizeof *tree);
@@ -48,14 +51,16 @@ static int entry_has(const char *entry, uint64_t number) {
 }
 
 // Entry by entry, of any number and length; the one that is looked for is shorter than the buffer.
-static int environment_has(int file, uint64_t number) {
+static int environment_has(int file, uint64_t number, int *empty) {
   char bytes[4096];
   size_t have = 0;
   int skips = 0, found = 0;
+  *empty = 1;
   while (!found) {
     ssize_t length = read(file, bytes + have, sizeof bytes - have);
     if (length < 0 && errno == EINTR) continue;
     if (length <= 0) break;
+    *empty = 0;
     have += (size_t)length;
     size_t from = 0;
     for (char *end; !found && (end = memchr(bytes + from, 0, have - from)); from = (size_t)(end + 1 - bytes)) {
@@ -76,16 +81,29 @@ static void note_want(process_tree *tree, int error) {
 }
 
 static int process_has(process_tree *tree, int32_t pid) {
-  int file = muster_process_proc_open(pid, "environ");
-  if (file >= 0) return environment_has(file, tree->number);
-  note_want(tree, errno);
+  // Who is executed just now has no environment for a moment, and is waited for; whose is empty has it somewhere.
+  for (int i = 0, whole = 0, empty; i < EXECUTING; i++) {
+    process_stat stat;
+    int file = muster_process_proc_open(pid, "environ");
+    if (file < 0) {
+      note_want(tree, errno);
+      return 0;
+    }
+    int found = environment_has(file, tree->number, &empty);
+    if (found || !empty || whole) return found;
+    int error = muster_process_read_stat(pid, &stat);
+    note_want(tree, error);
+    if (error || !stat.size) return 0;
+    whole = stat.environment_end != 0;
+    if (!whole) nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+  }
   return 0;
 }
 
 // Where the main thread has ended, the process's own folder shows no environment any more; those of the other threads do.
 static int threads_have(process_tree *tree, int32_t pid) {
   dir_reader reader;
-  int found = 0, tasks = muster_process_proc_open(pid, "task");
+  int empty, found = 0, tasks = muster_process_proc_open(pid, "task");
   int error = tasks < 0 ? errno : muster_process_dir_open(&reader, tasks, ".");
   if (!error) {
     for (const char *name; !found && (name = muster_process_dir_next(&reader));) {
@@ -96,7 +114,7 @@ static int threads_have(process_tree *tree, int32_t pid) {
       strcpy(path + length, "/environ");
       int file = openat(tasks, path, O_RDONLY | O_CLOEXEC);
       if (file >= 0) {
-        found = environment_has(file, tree->number);
+        found = environment_has(file, tree->number, &empty);
       } else {
         note_want(tree, errno);
       }

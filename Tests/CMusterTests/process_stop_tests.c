@@ -260,6 +260,7 @@ static void who_has_lost_his_main_thread_is_ended(void) {
   muster_process process, other;
   uint32_t *gate = shared_memory(sizeof *gate);
   start_shell(&process, "exec sleep 1000", 0);
+  CHECK(comes_to_sleep(process.tree));
   pid_t pid = fork();
   if (pid == 0) lose_the_main_thread(gate, process.tree);
   REQUIRE(pid > 0);

@@ -123,7 +123,7 @@ static void a_fork_keeps_its_own_descriptors(void) {
   int ends[2];
   REQUIRE(!pipe2(ends, O_CLOEXEC) && write(ends[1], "", 1) == 1);
   start_shell(&process, "exec sleep 1000", MUSTER_PROCESS_GUARD);
-  pid_t child = process.pid;
+  pid_t child = process.pid, guard = find_guard(getpid());
   int number = process.guard;
   muster_process_close(&process);
   pid_t pid = fork();
@@ -135,6 +135,9 @@ static void a_fork_keeps_its_own_descriptors(void) {
   test_join(pid, 0);
   CHECK_EQUAL(kill(child, SIGKILL), 0);
   CHECK_EQUAL(waitpid(child, NULL, 0), child);
+  for (muster_deadline end = soon(); *status_line(guard, "State") != 'Z' && !muster_deadline_passed(end);) test_pause(1000000);
+  muster_process_close(&none);
+  CHECK(!*status_line(guard, "State"));
 }
 
 // Its parent is killed at a random moment of a start: whatever has become of the child, it does not run on.

@@ -26,6 +26,7 @@ typedef struct process_stat {
   uint32_t threads;
   uint64_t start, user, system;  // in clock ticks
   uint64_t faults_minor, faults_major, pages;
+  uint64_t size, environment_end;  // 0: no memory, as of a kernel's thread or a zombie; no environment yet, or not to be asked for
 } process_stat;
 
 // Whose main thread alone has ended is shown as a zombie, too, and lives.
