@@ -112,6 +112,14 @@ int muster_process_cgroup_enter(int cgroup) { return write_to(cgroup, "cgroup.pr
 
 int muster_process_cgroup_kill(int cgroup) { return write_to(cgroup, "cgroup.kill", "1"); }
 
+// By its number's cgroup, which is this one or below it: the name has a number that nobody else has.
+int muster_process_cgroup_has(uint64_t tree, int32_t pid) {
+  char text[4096], name[32];
+  if (muster_process_read_proc(pid, "cgroup", text, sizeof text) < 0) return -1;
+  name_of(tree, name);
+  return strstr(text, name) != NULL;
+}
+
 static int populated(int events) {
   char text[256];
   ssize_t length = pread(events, text, sizeof text - 1, 0);

@@ -67,6 +67,8 @@ static int tie(const process_plan *plan) {
 static int be_nicer(int by) {
   errno = 0;
   int now = getpriority(PRIO_PROCESS, 0);
+  if (by > 40) by = 40;
+  if (by < -40) by = -40;
   if (now == -1 && errno) return errno;
   return setpriority(PRIO_PROCESS, 0, now + by) ? errno : 0;
 }
@@ -97,19 +99,36 @@ static int close_at_exec(void) {
   return close_at_exec_one_by_one();
 }
 
-// Out of the way of what is moved to its number. *aside: it has a number of its own now.
+static int is_target(const process_plan *plan, int32_t number) {
+  for (uint32_t i = 0; i < plan->count; i++)
+    if (plan->moves[i].to == number) return 1;
+  return 0;
+}
+
+// Whether another descriptor than that of this number is moved to it.
+static int is_taken(const process_plan *plan, int32_t number) {
+  for (uint32_t i = 0; i < plan->count; i++)
+    if (plan->moves[i].to == number) return plan->moves[i].from != number;
+  return 0;
+}
+
+// Out of the way of what is moved to its number. *aside: it has a number of its own now. Not above all that are asked for, as the
+// limit may end there.
 static int step_aside(const process_plan *plan, int32_t *descriptor, uint8_t *aside) {
   *aside = 0;
-  for (uint32_t i = 0; i < plan->count; i++) {
-    if (plan->moves[i].to != *descriptor || &plan->moves[i].from == descriptor) continue;
-    int moved = fcntl(*descriptor, F_DUPFD_CLOEXEC, plan->above);
-    // A number past the limit, which dup3(2) would call so, too.
-    if (moved < 0) return errno == EINVAL ? EBADF : errno;
-    *descriptor = moved;
-    *aside = 1;
-    break;
+  if (!is_taken(plan, *descriptor)) return 0;
+  for (int least = 3;;) {
+    int moved = fcntl(*descriptor, F_DUPFD_CLOEXEC, least);
+    // None is left below the limit.
+    if (moved < 0) return errno == EINVAL ? EMFILE : errno;
+    if (!is_target(plan, moved)) {
+      *descriptor = moved;
+      *aside = 1;
+      return 0;
+    }
+    close(moved);
+    least = moved + 1;
   }
-  return 0;
 }
 
 static int move_to(const muster_process_descriptor *move) {

@@ -72,7 +72,10 @@ static int fork_with(const muster_process_options *options, muster_process *proc
   process_starting starting;
   *step = MUSTER_PROCESS_STEP_PREPARE;
   int error = muster_process_prepare(&starting, options, 0, process);
-  if (error) return error;
+  if (error) {
+    if (starting.plan.step) *step = (muster_process_step)starting.plan.step;
+    return error;
+  }
   starting.cancellable = cancellable;
   error = start(&starting, process, function, context, step);
   if (error) {

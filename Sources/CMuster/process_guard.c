@@ -169,17 +169,24 @@ void muster_process_guard_leave(int32_t *guard) {
   muster_process_drop(guard);
 }
 
+// 1: it has ended. 0: it lives. -1: there is no guard of ours by that number: this process is a fork of who had it, and may have
+// closed what it inherited, and have another file there.
+static int has_ended(int guard) {
+  siginfo_t info;
+  memset(&info, 0, sizeof info);
+  if (syscall(SYS_waitid, P_PIDFD, guard, &info, WEXITED | WNOHANG | WNOWAIT | __WCLONE, NULL)) return -1;
+  return info.si_pid != 0;
+}
+
 void muster_process_guard_collect(void) {
   for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
     int32_t one = __atomic_load_n(&left[i], __ATOMIC_RELAXED);
-    if (!one || !muster_process_ended_by(one - 1, MUSTER_DEADLINE_NOW)) continue;
+    if (!one || !has_ended(one - 1)) continue;
     if (!__atomic_compare_exchange_n(&left[i], &one, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) continue;
     int32_t guard = one - 1;
     // What was seen to have ended may have been taken out meanwhile, and another put in by the same number.
-    if (muster_process_ended_by(guard, MUSTER_DEADLINE_NOW)) {
-      muster_process_guard_end(&guard);
-    } else {
-      muster_process_guard_leave(&guard);
-    }
+    int ended = has_ended(guard);
+    if (ended > 0) muster_process_guard_end(&guard);
+    if (ended == 0) muster_process_guard_leave(&guard);
   }
 }

@@ -24,7 +24,8 @@ static int any_ended(void) {
 static int reap_all(const muster_process *const *mine, size_t count, uint32_t *reaped) {
   dir_reader reader;
   int32_t self = getpid();
-  int error = muster_process_dir_open(&reader, AT_FDCWD, "/proc");
+  int error = muster_process_proc_is_ours();
+  if (!error) error = muster_process_dir_open(&reader, AT_FDCWD, "/proc");
   if (error) return error;
   for (const char *name; (name = muster_process_dir_next(&reader));) {
     if (*name < '1' || *name > '9') continue;

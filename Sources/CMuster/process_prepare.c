@@ -31,14 +31,21 @@ static int valid(const muster_process_options *options, int executes) {
   return valid_moves(options);
 }
 
+// Looked at before there are descriptors of ours: a number that is not open could become that of one.
+static int are_open(const muster_process_options *options) {
+  for (int i = 0; i < 3; i++)
+    if (options->streams[i].kind == MUSTER_PROCESS_STREAM_DESCRIPTOR && fcntl(options->streams[i].descriptor, F_GETFD) < 0) return 0;
+  for (uint32_t i = 0; i < options->descriptors_count; i++)
+    if (fcntl(options->descriptors[i].from, F_GETFD) < 0) return 0;
+  return 1;
+}
+
 static void move(process_plan *plan, int32_t from, int32_t to) {
   plan->moves[plan->count++] = (muster_process_descriptor){from, to};
-  if (to >= plan->above) plan->above = to + 1;
 }
 
 static int plan_moves(process_starting *starting, const muster_process_options *options) {
   process_plan *plan = &starting->plan;
-  plan->above = 3;
   for (int i = 0; i < 3; i++) {
     const muster_process_stream *stream = &options->streams[i];
     switch (stream->kind) {
@@ -48,7 +55,6 @@ static int plan_moves(process_starting *starting, const muster_process_options *
         move(plan, starting->null, i);
         break;
       case MUSTER_PROCESS_STREAM_DESCRIPTOR:
-        if (stream->descriptor < 0) return EBADF;
         move(plan, stream->descriptor, i);
         break;
       case MUSTER_PROCESS_STREAM_CLOSED: move(plan, -1, i); break;
@@ -111,6 +117,10 @@ int muster_process_prepare(process_starting *starting, const muster_process_opti
   process_plan *plan = &starting->plan;
   plan->guard = plan->cgroup = plan->report = -1;
   if (!valid(options, executes)) return EINVAL;
+  if (!are_open(options)) {
+    plan->step = MUSTER_PROCESS_STEP_DESCRIPTORS;
+    return EBADF;
+  }
   plan->options = options;
   plan->executes = executes;
   plan->parent = getpid();
@@ -160,6 +170,8 @@ int muster_process_take(process_starting *starting, pid_t pid, muster_process *p
   *step = MUSTER_PROCESS_STEP_CLONE;
   // By its number: nobody can have reaped it, or it is held.
   if (error) kill(pid, SIGKILL);
+  // Said, and not only by closing: what another thread has forked just now may hold that end for ever.
+  if (!error && starting->hold[1] >= 0) (void)!write(starting->hold[1], "", 1);
   muster_process_drop(&starting->hold[1]);
   muster_process_drop(&starting->tell[1]);
   if (error) {

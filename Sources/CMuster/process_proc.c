@@ -31,6 +31,14 @@ const char *muster_process_dir_next(dir_reader *reader) {
 
 void muster_process_dir_close(dir_reader *reader) { close(reader->file); }
 
+int muster_process_proc_is_ours(void) {
+  char text[16];
+  int32_t number = 0;
+  ssize_t length = readlink("/proc/self", text, sizeof text);
+  for (ssize_t i = 0; i < length; i++) number = number * 10 + (text[i] - '0');
+  return length > 0 && length < 11 && number == getpid() ? 0 : ENOENT;
+}
+
 // "/proc/", a number, "/" and a name. printf may allocate, or wait for a lock.
 static void path_of(char path[64], int32_t pid, const char *name) {
   char digits[12];
@@ -74,7 +82,7 @@ static const char *next_number(const char *at, int64_t *number) {
 }
 
 // The numbers from the 4th field on, as proc(5) counts them.
-enum { PARENT, GROUP, SESSION, FAULTS_MINOR = 6, FAULTS_MAJOR = 8, USER = 10, SYSTEM, THREADS = 16, START = 18, PAGES = 20, FIELDS };
+enum { PARENT, GROUP, SESSION, FAULTS_MINOR = 6, FAULTS_MAJOR = 8, USER = 10, SYSTEM, THREADS = 16, START = 18, SIZE, PAGES, ENVIRONMENT_END = 47, FIELDS };
 
 int muster_process_read_stat(int32_t pid, process_stat *stat) {
   char text[1024];
@@ -102,5 +110,7 @@ int muster_process_read_stat(int32_t pid, process_stat *stat) {
   stat->faults_minor = (uint64_t)fields[FAULTS_MINOR];
   stat->faults_major = (uint64_t)fields[FAULTS_MAJOR];
   stat->pages = (uint64_t)fields[PAGES];
+  stat->size = (uint64_t)fields[SIZE];
+  stat->environment_end = (uint64_t)fields[ENVIRONMENT_END];
   return 0;
 }

@@ -49,10 +49,14 @@ static char *write_tree(char *to, const char *outer, uint64_t number) {
 }
 
 // The environment as it is to be: what is new first, so that who looks for it finds it early. `to` has room for all.
-static void write_environment(const char **to, char *text, const char *const *from, const process_starting *starting, uint64_t tree) {
+// More than `count` are not taken: another thread may add to this process's just now.
+static void write_environment(const char **to, char *text, const char *const *from, size_t count, const process_starting *starting,
+                              uint64_t tree) {
   const char *outer = NULL;
-  for (const char *const *entry = from; *entry; entry++)
-    if (starts(*entry, TREE)) outer = *entry + sizeof TREE - 1;
+  const char *value;
+  const char *const *end = from + count;
+  for (const char *const *entry = from; entry < end && (value = *entry); entry++)
+    if (starts(value, TREE)) outer = value + sizeof TREE - 1;
   if (tree) {
     *to++ = text;
     text = write_tree(text, outer, tree);
@@ -62,10 +66,10 @@ static void write_environment(const char **to, char *text, const char *const *fr
     memcpy(text, NOTIFY, sizeof NOTIFY - 1);
     strcpy(text + sizeof NOTIFY - 1, starting->notify);
   }
-  for (const char *const *entry = from; *entry; entry++) {
-    if (tree && starts(*entry, TREE)) continue;
-    if (*starting->notify && starts(*entry, NOTIFY)) continue;
-    *to++ = *entry;
+  for (; from < end && (value = *from); from++) {
+    if (tree && starts(value, TREE)) continue;
+    if (*starting->notify && starts(value, NOTIFY)) continue;
+    *to++ = value;
   }
   *to = NULL;
 }
@@ -82,7 +86,7 @@ static int make_memory(child_memory *memory, process_starting *starting, uint64_
   memory->start = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   if (memory->start == MAP_FAILED) return ENOMEM;
   const char **to = (const char **)(void *)(memory->start + STACK);
-  write_environment(to, memory->start + STACK + pointers, from, starting, tree);
+  write_environment(to, memory->start + STACK + pointers, from, entries, starting, tree);
   plan->environment = (char *const *)(uintptr_t)to;
   return 0;
 }
@@ -98,7 +102,8 @@ static int clone_child(process_starting *starting, const child_memory *memory, m
   if (pid < 0) return errno;
   process->pid = pid;
   process->pidfd = muster_above_stdio(pidfd);
-  int error = process->pidfd < 0 ? errno : 0;
+  // Kernels before pidfds overlook that one was asked for.
+  int error = pidfd < 0 ? ENOSYS : process->pidfd < 0 ? errno : 0;
   if (error) {
     // Not a descriptor is left: the number is still its own, unless somebody waits for any child just now.
     kill(pid, SIGKILL);
@@ -142,8 +147,11 @@ static int spawn(const muster_process_options *options, muster_process *process,
   process_starting starting;
   *step = MUSTER_PROCESS_STEP_PREPARE;
   int error = muster_process_prepare(&starting, options, 1, process);
-  if (error) return error;
   process_plan *plan = &starting.plan;
+  if (error) {
+    if (plan->step) *step = (muster_process_step)plan->step;
+    return error;
+  }
   const char *name = options->path ? options->path : "";
   const char *const alone[] = {name, NULL};
   plan->path = options->path;

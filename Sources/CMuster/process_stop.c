@@ -28,7 +28,9 @@ typedef struct stopping {
   int polite;
   uint32_t rounds;    // of this phase
   uint32_t living;    // that the round has found
+  int32_t seen[MUSTER_PROCESS_LEFT_MAX];  // the first of them
   int error;          // why some could not be looked at
+  int adopts;         // orphans become this process's children
   uint32_t count;
   process_known known[KNOWN];
 } stopping;
@@ -50,7 +52,8 @@ static int meet(stopping *stop, const process_stat *stat, process_known *one) {
   *one = (process_known){.pid = stat->pid, .start = stat->start};
   one->pidfd = muster_above_stdio(muster_process_pidfd_open(stat->pid));
   if (one->pidfd < 0) {
-    if (errno != ESRCH) stop->error = errno;
+    // Older kernels call it EINVAL, and newer ones ENOENT, if it was reaped while its number is still that of its group.
+    if (errno != ESRCH && errno != EINVAL && errno != ENOENT) stop->error = errno;
     return 0;
   }
   if (muster_process_tree_member(&stop->tree, stat->pid, &again) && again.start == stat->start) return 1;
@@ -89,6 +92,7 @@ static void found(void *context, const process_stat *stat) {
   stopping *stop = context;
   process_known one;
   if (muster_process_stat_dead(stat)) return;
+  if (stop->living < MUSTER_PROCESS_LEFT_MAX) stop->seen[stop->living] = stat->pid;
   stop->living++;
   for (uint32_t i = 0; i < stop->count; i++)
     if (stop->known[i].pid == stat->pid && stop->known[i].start == stat->start) return;
@@ -104,7 +108,8 @@ static void found(void *context, const process_stat *stat) {
   close(one.pidfd);
 }
 
-// Marks who has ended, and reaps who is ours: it may become so only when its parent has ended, too. Returns how many live.
+// Marks who has ended, and reaps who is ours: it may become so only when its parent has ended, too. Where this process inherits no
+// orphans, whoever is its child was started by it and is somebody else's to wait for. Returns how many live.
 static uint32_t bury(stopping *stop) {
   uint32_t living = 0;
   for (uint32_t i = stop->count; i-- > 0;) {
@@ -117,7 +122,7 @@ static uint32_t bury(stopping *stop) {
       one->state |= KNOWN_DEAD;
     }
     muster_process_end end;
-    if (one->state & KNOWN_MAIN || muster_process_reap(one->pidfd, WNOHANG, &end) || !end.kind) continue;
+    if (one->state & KNOWN_MAIN || !stop->adopts || muster_process_reap(one->pidfd, WNOHANG, &end) || !end.kind) continue;
     stop->report->reaped++;
     forget(stop, i);
   }
@@ -131,7 +136,10 @@ static void sleep_by_known(const stopping *stop, muster_deadline until) {
   for (uint32_t i = 0; i < stop->count; i++)
     if (!(stop->known[i].state & KNOWN_DEAD)) polled[count++] = (struct pollfd){.fd = stop->known[i].pidfd, .events = POLLIN};
   struct timespec rest;
-  (void)ppoll(polled, count, muster_process_timeout(until, &rest), NULL);
+  if (ppoll(polled, count, muster_process_timeout(until, &rest), NULL) >= 0 || errno == EINTR) return;
+  // More than the limit on descriptors allows by now.
+  rest = (struct timespec){.tv_nsec = 1000000};
+  nanosleep(&rest, NULL);
 }
 
 static void await_known(stopping *stop, muster_deadline deadline) {
@@ -172,7 +180,8 @@ static int phase(stopping *stop, int signal, uint32_t told, muster_deadline dead
   for (stop->rounds = 0;; stop->rounds++) {
     int error = find(stop);
     tell(stop);
-    if (error && stop->rounds) return error;
+    // That others can't be looked for does not cut the grace of those who are known.
+    if (error && stop->rounds && (told == KNOWN_KILLED || !bury(stop))) return error;
     if (!error && !stop->living && !bury(stop)) return 0;
     if (muster_deadline_passed(deadline)) return error ? error : ETIMEDOUT;
     await_known(stop, deadline);
@@ -206,17 +215,29 @@ static int kill_all(stopping *stop, muster_deadline deadline) {
   return error;
 }
 
-static void note_left(stopping *stop) {
+static void note_one(muster_process_stop_report *report, int32_t pid) {
+  for (uint32_t k = 0; k < report->left && k < MUSTER_PROCESS_LEFT_MAX; k++)
+    if (report->pids[k] == pid) return;
+  if (report->left < MUSTER_PROCESS_LEFT_MAX) report->pids[report->left] = pid;
+  report->left++;
+}
+
+// Those whom a last look has found, if there was one: who forks and ends faster than he is met is known to nobody.
+static void note_left(stopping *stop, int looked) {
   muster_process_stop_report *report = stop->report;
   if (report->cgroup) report->left = muster_process_cgroup_members(stop->process->cgroup, report->pids, MUSTER_PROCESS_LEFT_MAX);
-  for (uint32_t i = 0; i < stop->count; i++) {
-    if (stop->known[i].state & KNOWN_DEAD) continue;
-    int listed = 0;
-    for (uint32_t k = 0; k < report->left && k < MUSTER_PROCESS_LEFT_MAX; k++) listed |= report->pids[k] == stop->known[i].pid;
-    if (listed) continue;
-    if (report->left < MUSTER_PROCESS_LEFT_MAX) report->pids[report->left] = stop->known[i].pid;
-    report->left++;
+  if (looked) {
+    for (uint32_t i = 0; i < stop->living && i < MUSTER_PROCESS_LEFT_MAX; i++) note_one(report, stop->seen[i]);
+    if (report->left < stop->living) report->left = stop->living;
   }
+  // With more than are named it is not known who of them is among those.
+  for (uint32_t i = 0; i < stop->count && (!looked || report->left < MUSTER_PROCESS_LEFT_MAX); i++)
+    if (!(stop->known[i].state & KNOWN_DEAD)) note_one(report, stop->known[i].pid);
+}
+
+static int inherits_orphans(void) {
+  int on = 0;
+  return getpid() == 1 || (!prctl(PR_GET_CHILD_SUBREAPER, &on, 0UL, 0UL, 0UL) && on);
 }
 
 int muster_process_end_tree(muster_process *process, const muster_process_stop_options *options, muster_process_stop_report *report) {
@@ -226,6 +247,7 @@ int muster_process_end_tree(muster_process *process, const muster_process_stop_o
   memset(&stop, 0, offsetof(stopping, known));
   stop.process = process;
   stop.report = report;
+  stop.adopts = inherits_orphans();
   stop.polite = (options->flags & MUSTER_PROCESS_STOP_FIRST) != 0;
   muster_process_tree_of(process, &stop.tree);
   stop.tree.known = stop.known;
@@ -235,11 +257,12 @@ int muster_process_end_tree(muster_process *process, const muster_process_stop_o
   int error = ETIMEDOUT;
   if (!muster_deadline_passed(options->grace)) error = phase(&stop, options->signal ? options->signal : SIGTERM, KNOWN_TOLD, options->grace);
   if (error) error = kill_all(&stop, deadline);
+  int late = error == ETIMEDOUT;
+  if (late) error = find(&stop);
   bury(&stop);
-  note_left(&stop);
+  note_left(&stop, late && !error);
   for (uint32_t i = stop.count; i-- > 0;) forget(&stop, i);
-  if (report->left) return error == ETIMEDOUT || !error ? EBUSY : error;
-  return error == ETIMEDOUT ? 0 : error;
+  return report->left && !error ? EBUSY : error;
 }
 
 int muster_process_stop(muster_process *process, const muster_process_stop_options *options, muster_process_stop_report *report) {

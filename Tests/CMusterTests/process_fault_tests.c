@@ -85,6 +85,13 @@ static void each_step_can_fail(void) {
   options = laden();
   options.streams[1] = (muster_process_stream){MUSTER_PROCESS_STREAM_DESCRIPTOR, 999};
   fails(&options, EBADF, MUSTER_PROCESS_STEP_DESCRIPTORS);
+  // A number that is not open is not what is opened by it meanwhile.
+  options = laden();
+  move = (muster_process_descriptor){fcntl(0, F_DUPFD, 3), 40};
+  close(move.from);
+  options.descriptors = &move;
+  options.descriptors_count = 1;
+  fails(&options, EBADF, MUSTER_PROCESS_STEP_DESCRIPTORS);
 }
 
 static void what_makes_no_sense_is_refused(void) {
@@ -162,6 +169,14 @@ static void is_executed_by_a_descriptor(void) {
   options.descriptors_count = 1;
   CHECK_EQUAL(run_shell(&options, text, sizeof text), 0);
   CHECK(!strcmp(text, "by number\n"));
+  close(program);
+  // A script is opened by its interpreter, by that number.
+  program = open(file_of("script", "#!/bin/sh\necho script\n", 0700), O_RDONLY | O_CLOEXEC);
+  REQUIRE(program > 2);
+  options.program = program;
+  move = (muster_process_descriptor){program, program};
+  CHECK_EQUAL(run_shell(&options, text, sizeof text), 0);
+  CHECK(!strcmp(text, "script\n"));
   close(program);
   options.descriptors_count = 0;
   options.streams[1].kind = 0;

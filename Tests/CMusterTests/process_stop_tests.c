@@ -2,12 +2,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -103,7 +106,7 @@ static int32_t read_pid(int from) {
 }
 
 // Started to get away: it has left the session, its parents are dead, its environment is empty.
-static void from_a_cgroup_nobody_escapes(void) {
+static void escape_from_a_cgroup(int politely) {
   process_audit audit = audit_begin();
   muster_process process, away;
   muster_process_stop_report report;
@@ -119,11 +122,11 @@ static void from_a_cgroup_nobody_escapes(void) {
   close(ends[0]);
   int has_cgroup = process.cgroup >= 0;
   CHECK_STATUS(muster_process_open(pid, 0, &away), 0);
-  muster_process_stop_options stop = at_once();
+  muster_process_stop_options stop = politely ? patient() : at_once();
   CHECK_STATUS(muster_process_stop(&process, &stop, &report), 0);
   muster_process_close(&process);
   if (has_cgroup) {
-    CHECK_EQUAL(report.cgroup, 1);
+    CHECK_EQUAL(report.cgroup, !politely);
     CHECK_STATUS(muster_process_wait(&away, soon(), NULL), 0);
   } else {
     CHECK_STATUS(muster_process_stop(&away, &stop, NULL), 0);
@@ -134,6 +137,9 @@ static void from_a_cgroup_nobody_escapes(void) {
   audit_end(&audit);
   if (!has_cgroup) test_skip("no cgroup of our own may be made here");
 }
+
+static void from_a_cgroup_nobody_escapes(void) { escape_from_a_cgroup(0); }
+static void nor_is_anybody_in_it_left_out(void) { escape_from_a_cgroup(1); }
 
 // Neighbours, by a number that is nearly its, and by its own parents.
 static void nobody_else_is_killed(void) {
@@ -206,6 +212,140 @@ static void those_who_fork_are_outrun(void) {
   CHECK_EQUAL(end_of(&process), -SIGKILL);
   CHECK_STATUS(muster_process_reap_orphans(NULL, 0, NULL), 0);
   audit_end(&audit);
+}
+
+// Of a pipeline, which is one group, each process is its own handle's to wait for.
+static void who_is_waited_for_by_another_is_not_reaped(void) {
+  process_audit audit = audit_begin();
+  muster_process first, second;
+  muster_process_stop_report report;
+  muster_process_end end;
+  start_shell(&first, "exec sleep 1000", MUSTER_PROCESS_GROUP);
+  muster_process_options options = shell("exec sleep 1000");
+  options.group = first.pid;
+  REQUIRE(!muster_process_spawn(&options, &second, NULL));
+  muster_process_stop_options stop = at_once();
+  CHECK_STATUS(muster_process_stop(&first, &stop, &report), 0);
+  CHECK(report.found == 2 && report.reaped == 0);
+  CHECK_STATUS(muster_process_wait(&second, soon(), &end), 0);
+  CHECK(end.reaped && end.kind == MUSTER_PROCESS_SIGNALED && end.code == SIGKILL);
+  muster_process_close(&first);
+  muster_process_close(&second);
+  audit_end(&audit);
+}
+
+static void *stays(void *context) {
+  while (pause()) continue;
+  return context;
+}
+
+// The environment that others see is what lies where it lay when this program was executed.
+static int pose_as_one_of(uint64_t tree) {
+  for (char **entry = environ; *entry; entry++)
+    if (strlen(*entry) >= 28) return sprintf(*entry, "MUSTER_TREE=%016llx", (unsigned long long)tree);
+  return 0;
+}
+
+static void lose_the_main_thread(uint32_t *gate, uint64_t tree) {
+  pthread_t thread;
+  if (!pose_as_one_of(tree)) _exit(1);
+  gate_open(gate, 1);
+  gate_wait(gate, 2);
+  if (pthread_create(&thread, NULL, stays, NULL)) _exit(1);
+  pthread_exit(NULL);
+}
+
+// It looks like a zombie, and like one without an environment.
+static void who_has_lost_his_main_thread_is_ended(void) {
+  muster_process process, other;
+  uint32_t *gate = shared_memory(sizeof *gate);
+  start_shell(&process, "exec sleep 1000", 0);
+  CHECK(comes_to_sleep(process.tree));
+  pid_t pid = fork();
+  if (pid == 0) lose_the_main_thread(gate, process.tree);
+  REQUIRE(pid > 0);
+  gate_wait(gate, 1);
+  int posed = count_tree(process.tree) == 2;
+  CHECK_STATUS(muster_process_open(pid, 0, &other), 0);
+  gate_open(gate, 2);
+  for (muster_deadline end = soon(); *status_line(pid, "State") != 'Z' && !muster_deadline_passed(end);) test_pause(1000000);
+  muster_process_stop_options stop = at_once();
+  CHECK_STATUS(muster_process_poll(&other, NULL), EAGAIN);
+  CHECK_STATUS(muster_process_stop(&process, &stop, NULL), 0);
+  if (posed) CHECK_STATUS(muster_process_poll(&other, NULL), 0);
+  CHECK_STATUS(muster_process_stop(&other, &stop, NULL), 0);
+  CHECK_EQUAL(end_of(&other), -SIGKILL);
+  muster_process_close(&process);
+  if (!posed) test_skip("this program's own environment is not to be had");
+}
+
+// What is there, but can't be met, is told.
+static void who_is_never_met_is_told(void) {
+  muster_process process;
+  muster_process_stop_report report;
+  start_and_await(&process, "setsid sleep 1000 & exec sleep 1000", 0, 2);
+  CHECK(comes_to_sleep(process.tree));
+  // As of one who is gone by the time that he is opened.
+  refuse_call(SYS_pidfd_open, ESRCH);
+  muster_process_stop_options stop = {.deadline = muster_deadline_after(moment)};
+  CHECK_STATUS(muster_process_stop(&process, &stop, &report), EBUSY);
+  CHECK_EQUAL(report.left, 1);
+  REQUIRE(report.left > 0 && report.pids[0] > 1 && report.pids[0] != process.pid);
+  CHECK_EQUAL(kill(report.pids[0], SIGKILL), 0);
+  CHECK(comes_to(process.tree, 0));
+  CHECK_EQUAL(end_of(&process), -SIGKILL);
+  orphans_end();
+}
+
+static void who_cannot_be_met_has_his_grace(void) {
+  muster_process process;
+  // It takes longer than until others are looked for again.
+  start_and_await(&process, "trap 'sleep 0.3; exit 3' TERM; sleep 1000 & wait", MUSTER_PROCESS_GROUP, 2);
+  CHECK(comes_to_sleep(process.tree));
+  uint64_t tree = process.tree;
+  refuse_call(SYS_pidfd_open, EMFILE);
+  muster_process_stop_options stop = patient();
+  int status = muster_process_stop(&process, &stop, NULL);
+  CHECK(status == 0 || status == EMFILE);
+  CHECK_EQUAL(end_of(&process), 3);
+  CHECK(comes_to(tree, 0));
+}
+
+// For the list of all processes there is one, and none for a look at any of them.
+static void with_one_descriptor_nobody_is_taken_for_gone(void) {
+  muster_process process;
+  muster_process_stop_report report;
+  struct rlimit limit;
+  start_and_await(&process, "setsid sleep 1000 & exec sleep 1000", 0, 2);
+  CHECK(comes_to_sleep(process.tree));
+  int lowest = fcntl(0, F_DUPFD_CLOEXEC, 0);
+  close(lowest);
+  REQUIRE(lowest > 0 && !getrlimit(RLIMIT_NOFILE, &limit));
+  limit.rlim_cur = (rlim_t)lowest + 1;
+  REQUIRE(!setrlimit(RLIMIT_NOFILE, &limit));
+  muster_process_stop_options stop = at_once();
+  CHECK_STATUS(muster_process_stop(&process, &stop, &report), EMFILE);
+  limit.rlim_cur = limit.rlim_max;
+  REQUIRE(!setrlimit(RLIMIT_NOFILE, &limit));
+  CHECK_STATUS(muster_process_stop(&process, &stop, &report), 0);
+  CHECK_EQUAL(count_tree(process.tree), 0);
+  CHECK_EQUAL(end_of(&process), -SIGKILL);
+  orphans_end();
+}
+
+// /proc counts otherwise than we do: whoever has a number there is not whom we would signal by it.
+static void stop_by_foreign_numbers(void *context) {
+  (void)context;
+  muster_process process;
+  start_shell(&process, "exec sleep 1000", MUSTER_PROCESS_GROUP);
+  muster_process_stop_options stop = at_once();
+  CHECK_STATUS(muster_process_stop(&process, &stop, NULL), ENOENT);
+  CHECK_EQUAL(end_of(&process), -SIGKILL);
+}
+
+static void numbers_of_another_namespace_are_not_believed(void) {
+  if (unshare(CLONE_NEWPID)) test_skip("no pid namespace of our own: %s", strerror(errno));
+  test_join(test_fork(stop_by_foreign_numbers, NULL), 0);
 }
 
 typedef struct refusal {
@@ -308,7 +448,15 @@ static void orphans_are_reaped_and_children_not(void) {
 TEST_SUITE(process_stop, {"who_ends_politely_is_not_killed", who_ends_politely_is_not_killed, 0},
            {"without_a_group", without_a_group, 0}, {"with_a_group", with_a_group, 0}, {"with_a_session", with_a_session, 0},
            {"with_a_cgroup", with_a_cgroup, 0}, {"from_a_cgroup_nobody_escapes", from_a_cgroup_nobody_escapes, 0},
-           {"nobody_else_is_killed", nobody_else_is_killed, 0}, {"what_was_left_behind_is_ended", what_was_left_behind_is_ended, 0},
+           {"nobody_else_is_killed", nobody_else_is_killed, 0},
+           {"nor_is_anybody_in_it_left_out", nor_is_anybody_in_it_left_out, 0},
+           {"who_is_waited_for_by_another_is_not_reaped", who_is_waited_for_by_another_is_not_reaped, 0},
+           {"who_has_lost_his_main_thread_is_ended", who_has_lost_his_main_thread_is_ended, 0},
+           {"who_is_never_met_is_told", who_is_never_met_is_told, 0},
+           {"who_cannot_be_met_has_his_grace", who_cannot_be_met_has_his_grace, 0},
+           {"numbers_of_another_namespace_are_not_believed", numbers_of_another_namespace_are_not_believed, 0},
+           {"with_one_descriptor_nobody_is_taken_for_gone", with_one_descriptor_nobody_is_taken_for_gone, 0},
+           {"what_was_left_behind_is_ended", what_was_left_behind_is_ended, 0},
            {"those_who_fork_are_outrun", those_who_fork_are_outrun, 60}, {"who_would_not_die_is_told", who_would_not_die_is_told, 0},
            {"who_sleeps_in_the_kernel_is_told", who_sleeps_in_the_kernel_is_told, 0},
            {"without_descriptors_it_is_killed_nevertheless", without_descriptors_it_is_killed_nevertheless, 0},

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -194,6 +195,36 @@ static void numbers_of_the_tree_are_not_ever_more(void) {
   CHECK(!strncmp(text, "000000000000000a,", 17));
 }
 
+// Entries that come and go while a program is started.
+static const char *mine[16] = {"A=a"};
+
+static void *add_and_remove(void *context) {
+  static const char *const more = "B=b";
+  while (!__atomic_load_n((int *)context, __ATOMIC_RELAXED)) {
+    __atomic_store_n(&mine[1], more, __ATOMIC_RELAXED);
+    __atomic_store_n(&mine[1], NULL, __ATOMIC_RELAXED);
+  }
+  return NULL;
+}
+
+static void an_environment_that_grows_does_no_harm(void) {
+  if (count_names("/proc/self/task", "") > 1) test_skip("the thread sanitizer would be right");
+  int enough = 0;
+  pthread_t thread;
+  char text[4096];
+  for (int i = 2; i < 15; i++) mine[i] = "C=c";
+  environ = (char **)(uintptr_t)mine;
+  muster_process_options options = shell("echo $MUSTER_TREE");
+  REQUIRE(!pthread_create(&thread, NULL, add_and_remove, &enough));
+  for (int i = 0; i < 60; i++) {
+    CHECK_EQUAL(run_shell(&options, text, sizeof text), 0);
+    CHECK_EQUAL(strspn(text, "0123456789abcdef"), 16);
+    CHECK_EQUAL(strlen(text), 17);
+  }
+  __atomic_store_n(&enough, 1, __ATOMIC_RELAXED);
+  pthread_join(thread, NULL);
+}
+
 static int open_text(const char *text) {
   int ends[2];
   REQUIRE(!pipe2(ends, O_CLOEXEC));
@@ -222,6 +253,29 @@ static void descriptors_come_where_they_should(void) {
   CHECK(strstr(text, "\n17\n") && !strstr(text, expected));
   CHECK_EQUAL(fcntl(a, F_GETFD), flags);
   audit_end(&audit);
+}
+
+// Some have to step aside, and the limit leaves nothing above.
+static void numbers_end_where_the_limit_does(void) {
+  int a = open_text("a"), b = open_text("b");
+  muster_process_descriptor moves[] = {{a, b}, {b, a}, {0, 29}};
+  char text[64], script[128];
+  snprintf(script, sizeof script, "cat /proc/$$/fd/%d /proc/$$/fd/%d", a, b);
+  muster_process_options options = shell(script);
+  options.descriptors = moves;
+  options.descriptors_count = 3;
+  struct rlimit limit;
+  REQUIRE(a < 20 && b < 20 && !getrlimit(RLIMIT_NOFILE, &limit));
+  limit.rlim_cur = 30;
+  REQUIRE(!setrlimit(RLIMIT_NOFILE, &limit));
+  CHECK_EQUAL(run_shell(&options, text, sizeof text), 0);
+  CHECK(!strcmp(text, "ba"));
+  muster_process process;
+  muster_process_step step;
+  moves[2].to = INT32_MAX;
+  options.streams[1].kind = 0;
+  CHECK_STATUS(muster_process_spawn(&options, &process, &step), EBADF);
+  CHECK_EQUAL(step, MUSTER_PROCESS_STEP_DESCRIPTORS);
 }
 
 static void others_stay_here(void) {
@@ -280,5 +334,7 @@ TEST_SUITE(process, {"says_how_it_ended", says_how_it_ended, 0},
            {"others_can_be_watched", others_can_be_watched, 0}, {"gets_what_the_options_say", gets_what_the_options_say, 0},
            {"numbers_of_the_tree_are_not_ever_more", numbers_of_the_tree_are_not_ever_more, 0},
            {"descriptors_come_where_they_should", descriptors_come_where_they_should, 0},
+           {"an_environment_that_grows_does_no_harm", an_environment_that_grows_does_no_harm, 0},
+           {"numbers_end_where_the_limit_does", numbers_end_where_the_limit_does, 0},
            {"others_stay_here", others_stay_here, 0},
            {"signals_are_as_for_a_new_program", signals_are_as_for_a_new_program, 0});

@@ -117,6 +117,29 @@ static void a_guard_outlives_the_handle(void) {
   audit_end(&audit);
 }
 
+// A fork that has closed what it inherited, as daemons do, may have anything by a number that was a guard's.
+static void a_fork_keeps_its_own_descriptors(void) {
+  muster_process process, none = {.pidfd = -1, .ready = -1, .cgroup = -1, .guard = -1};
+  int ends[2];
+  REQUIRE(!pipe2(ends, O_CLOEXEC) && write(ends[1], "", 1) == 1);
+  start_shell(&process, "exec sleep 1000", MUSTER_PROCESS_GUARD);
+  pid_t child = process.pid, guard = find_guard(getpid());
+  int number = process.guard;
+  muster_process_close(&process);
+  pid_t pid = fork();
+  if (pid == 0) {
+    if (dup2(ends[0], number) != number) _exit(1);
+    muster_process_close(&none);
+    _exit(fcntl(number, F_GETFD) < 0 ? 2 : 0);
+  }
+  test_join(pid, 0);
+  CHECK_EQUAL(kill(child, SIGKILL), 0);
+  CHECK_EQUAL(waitpid(child, NULL, 0), child);
+  for (muster_deadline end = soon(); *status_line(guard, "State") != 'Z' && !muster_deadline_passed(end);) test_pause(1000000);
+  muster_process_close(&none);
+  CHECK(!*status_line(guard, "State"));
+}
+
 // Its parent is killed at a random moment of a start: whatever has become of the child, it does not run on.
 static void start_many(void *context) {
   shared *with = context;
@@ -155,4 +178,5 @@ static void no_moment_is_without_its_tie(void) {
 TEST_SUITE(process_tie, {"from_the_main_thread", from_the_main_thread, 0}, {"from_another_thread", from_another_thread, 0},
            {"with_its_tree", with_its_tree, 0}, {"with_its_thread", with_its_thread, 0},
            {"a_guard_is_modest", a_guard_is_modest, 0}, {"a_guard_outlives_the_handle", a_guard_outlives_the_handle, 0},
+           {"a_fork_keeps_its_own_descriptors", a_fork_keeps_its_own_descriptors, 0},
            {"no_moment_is_without_its_tie", no_moment_is_without_its_tie, 60});

@@ -53,7 +53,8 @@
 //   the guard before it runs the program, waits for the answer, and ends if that fails. The guard, told of our end, first shuts its socket for sending, then reads it:
 //   the pidfd came before and is killed, or the sending fails.
 //   A guard is a child without a signal at its end (clone(2), "__WCLONE"): waiting for any child doesn't see it. It ends with the
-//   child, and is reaped by whoever learns of that end by this handle; or, if that was closed before, by the next spawn or close. It costs a
+//   child, and is reaped by whoever learns of that end by this handle; or, if that was closed before, by the next spawn or close (of more than
+//   64 at a time the others stay zombies as long as this process lives). It costs a
 //   fork of this process; its pages are shared until this process writes to them. Who kills a guard by its number unties the child.
 //
 // Numbers are those of this process's pid namespace, and /proc has to be mounted for it where this says so.
@@ -127,7 +128,7 @@ typedef struct muster_process_options {
   const char *MUSTER_NULLABLE const *MUSTER_NULLABLE arguments;    // with NULL behind the last; NULL: the path alone
   const char *MUSTER_NULLABLE const *MUSTER_NULLABLE environment;  // likewise; NULL: this process's
   const char *MUSTER_NULLABLE folder;  // its working folder; NULL: this process's
-  int32_t program;                     // a descriptor of the program, at least 3, where there is no path; scripts need one that is not close-on-exec
+  int32_t program;                     // a descriptor of the program, at least 3, where there is no path; of a script it has to be in `descriptors`, too, by the same number
   uint32_t flags;                      // muster_process_flags
   muster_process_stream streams[3];    // standard input, output, error
   uint32_t descriptors_count;

@@ -26,7 +26,8 @@
 // killed is there to be seen by the next one. Zombies count as dead, whether or not somebody reaps them; those of them that are children of
 // this process (it is their subreaper) are reaped, by their pidfds; those that had ended before anybody looked are for
 // muster_process_reap_orphans. A process that forks faster than it is killed, one that sleeps in the kernel
-// (state D), and one that may not be signalled end the search at the deadline: they are told.
+// (state D), and one that may not be signalled end the search at the deadline: they are told. One that forks and ends at once, for ever,
+// can be missed by each look, between its name in /proc and its file: its group or its cgroup catches it.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef MUSTER_PROCESS_STOP_H
 #define MUSTER_PROCESS_STOP_H
@@ -52,7 +53,7 @@ typedef struct muster_process_stop_options {
 typedef struct muster_process_stop_report {
   uint32_t found;   // processes that were signalled, each counted once but for trees of more than 256
   uint32_t killed;  // SIGKILLs that were sent; with a cgroup, 1 for all of it
-  uint32_t reaped;  // orphans of it that this process has inherited and reaped
+  uint32_t reaped;  // orphans of it that this process has inherited, as a subreaper or init, and reaped
   uint32_t left;    // that lived at the deadline
   int32_t pids[MUSTER_PROCESS_LEFT_MAX];  // the first of them
   uint32_t cgroup;  // 1: by its cgroup
@@ -61,7 +62,7 @@ typedef struct muster_process_stop_report {
 
 // Ends it and its tree. *report may be NULL. Returns 0: nobody of it lives, the process is reaped (if it was ours) and its
 // end is in process->end, its cgroup is removed; EBUSY: some would not die; EINVAL: the handle holds nothing, or no such signal. EMFILE, ENFILE,
-// ENOENT (no /proc), EACCES: others could not be looked for; the process and the group that it leads have been sent SIGKILL nevertheless.
+// ENOENT (no /proc, or another pid namespace's), EACCES: others could not be looked for (who is known has his grace nevertheless); the process and the group that it leads have been sent SIGKILL nevertheless.
 // Who ended and was waited for before can have left a tree behind: it is ended all the same, by 3 and 4.
 int muster_process_stop(muster_process *MUSTER_NONNULL process, const muster_process_stop_options *MUSTER_NONNULL options,
                         muster_process_stop_report *MUSTER_NULLABLE report) MUSTER_MUST_CHECK;

@@ -63,7 +63,6 @@ typedef struct process_plan {
   int cgroup;       // the folder, or -1
   int report;       // a pipe, or -1
   uint32_t count;   // of moves
-  int32_t above;    // a number past all that are moved to
   muster_process_descriptor moves[MUSTER_PROCESS_MOVES_MAX];
   volatile int32_t step;
   volatile int32_t error;
@@ -94,7 +93,7 @@ typedef struct process_starting {
   int cancellable;  // what a forked child has back before it calls its function
 } process_starting;
 
-// Returns 0 with *starting and *process holding what both sides need, or an error with nothing held.
+// Returns 0 with *starting and *process holding what both sides need, or an error with nothing held; plan.step: if it was not at PREPARE.
 int muster_process_prepare(process_starting *starting, const muster_process_options *options, int executes, muster_process *process);
 
 // Pipes for a child that doesn't share memory. 0 or an error.

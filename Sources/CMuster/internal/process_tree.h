@@ -26,9 +26,16 @@ typedef struct process_stat {
   uint32_t threads;
   uint64_t start, user, system;  // in clock ticks
   uint64_t faults_minor, faults_major, pages;
+  uint64_t size, environment_end;  // 0: no memory, as of a kernel's thread or a zombie; no environment yet, or not to be asked for
 } process_stat;
 
-static inline int muster_process_stat_dead(const process_stat *stat) { return stat->state == 'Z' || stat->state == 'X'; }
+// Whose main thread alone has ended is shown as a zombie, too, and lives.
+static inline int muster_process_stat_dead(const process_stat *stat) {
+  return stat->state == 'X' || (stat->state == 'Z' && stat->threads <= 1);
+}
+
+// Whether /proc counts processes as this one does: it may be mounted for another pid namespace. 0 or ENOENT.
+int muster_process_proc_is_ours(void);
 
 // Returns 0; ESRCH: there is none of that number; EBADMSG: it reads otherwise; ENOENT: no /proc; EMFILE...
 int muster_process_read_stat(int32_t pid, process_stat *stat);
@@ -53,27 +60,30 @@ typedef struct process_tree {
   int32_t self;      // this process, which belongs to none that it looks at
   uint64_t start;    // when the process was started; 0: it is not known any more
   uint64_t number;   // in MUSTER_TREE; 0: none
+  uint64_t cgroup;   // in the name of its cgroup; 0: none
   int group, session;  // its number stands for a group, for a session
   const process_known *known;
   uint32_t known_count;
+  int error;  // for want of what somebody could not be looked at: EMFILE, ENFILE, ENOMEM
 } process_tree;
 
 void muster_process_tree_of(const muster_process *process, process_tree *tree);
 
 // Whether the process of this number belongs to it, by what its stat and environment are now; *stat is that.
-int muster_process_tree_member(const process_tree *tree, int32_t pid, process_stat *stat);
+int muster_process_tree_member(process_tree *tree, int32_t pid, process_stat *stat);
 
 // Whether a process belongs to the tree, looked at for this once.
 int muster_process_tree_has(const muster_process *process, int32_t pid);
 
 // Calls `each` with every process that belongs to it. Returns 0, or why /proc can't be read.
-int muster_process_tree_scan(const process_tree *tree, void (*each)(void *context, const process_stat *stat), void *context);
+int muster_process_tree_scan(process_tree *tree, void (*each)(void *context, const process_stat *stat), void *context);
 
 // muster_process_stop without its frame.
 int muster_process_end_tree(muster_process *process, const muster_process_stop_options *options, muster_process_stop_report *report);
 
 // ---- process_cgroup.c: kill all in it; whether nobody is in it, waited for until the deadline; some who are
 int muster_process_cgroup_kill(int cgroup);
+int muster_process_cgroup_has(uint64_t tree, int32_t pid);  // or -1 with errno
 int muster_process_cgroup_empty_by(int cgroup, muster_deadline deadline);
 uint32_t muster_process_cgroup_members(int cgroup, int32_t *pids, uint32_t most);
 
