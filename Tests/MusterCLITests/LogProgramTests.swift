@@ -156,7 +156,8 @@ struct LogProgramTests {
       let outcome = try await script(
         name,
         #"""
-        "$muster" log tail "$name" --from oldest -n 1000000 >"$dir/tail" & tail=$!
+        : >"$dir/tail"
+        "$muster" log tail "$name" --from oldest -n 1000000 >>"$dir/tail" & tail=$!
         until grep -q ' before$' "$dir/tail"; do :; done
         "$peer" keep-logging "$name" & peer=$!
         until [ "$(wc -l <"$dir/tail")" -gt 500 ]; do :; done
@@ -225,7 +226,8 @@ struct LogProgramTests {
         "$muster" log drain "$name" --once >&5; echo "unread $?"
         exec 5>&-
         "$muster" log drain "$name" --once >/dev/full; echo "full $?"
-        "$muster" log drain "$name" >/dev/full 2>"$dir/errors" & drain=$!
+        : >"$dir/errors"
+        "$muster" log drain "$name" >/dev/full 2>>"$dir/errors" & drain=$!
         until grep -q 'No space.*trying again' "$dir/errors"; do :; done
         kill -TERM $drain; wait $drain; echo "full $?"
         "$muster" log drain "$name" --once | sed 's/.* //'
