@@ -34,7 +34,7 @@ public final class Daemon<State: SharedPayload> {
 
   /// Looks at its state in place, without copying it.
   public func withState<Result>(_ body: (borrowing State) throws -> Result) rethrows -> Result {
-    try body(pointer.pointee)
+    try InPlace.look(pointer, body)
   }
 
   /// Changes its state. Others read it as it was before, or as it is after: never half of it.

@@ -62,7 +62,7 @@ public struct DaemonPolicy<State: SharedPayload> {
 
 /// What a decision on a daemon's state is based on.
 public struct DaemonCase<State: SharedPayload>: ~Copyable {
-  private let state: UnsafePointer<State>
+  private let state: UnsafeRawPointer
   /// How the predecessor ended.
   public let death: DaemonDeath?
   /// Attempts with the state as declared, this one included.
@@ -73,7 +73,7 @@ public struct DaemonCase<State: SharedPayload>: ~Copyable {
   public let newestCheckpoint: UInt64?
 
   init(_ found: muster_daemon_case) {
-    state = UnsafePointer(found.state.assumingMemoryBound(to: State.self))
+    state = found.state
     death = DaemonDeath(found.death, now: muster_clock_now())
     attempts = Int(found.attempts)
     wasChanging = found.changing != 0
@@ -82,6 +82,6 @@ public struct DaemonCase<State: SharedPayload>: ~Copyable {
 
   /// Looks at the state as it was, which may be half changed.
   public func withState<Result>(_ body: (borrowing State) throws -> Result) rethrows -> Result {
-    try body(state.pointee)
+    try InPlace.look(state, body)
   }
 }

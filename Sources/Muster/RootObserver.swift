@@ -38,7 +38,10 @@ public final class RootObserver: Sendable {
     let flags = anyOwner ? UInt32(.MUSTER_REGION_ANY_OWNER) : 0
     let status = withName(name) { muster_root_observe($0, flags, &view) }
     guard status == 0, let view else {
-      let reason = status == EPROTO ? "it is no root, or one of another version" : nil
+      let reason =
+        status == EPROTO
+        ? "it is no root, or one of another version"
+        : status == EINVAL ? "that can't be the name of shared memory" : nil
       throw RootError(Self.looking, name, status: status, reason: reason)
     }
     self.name = name
@@ -88,17 +91,48 @@ public final class RootObserver: Sendable {
   /// - Throws: ``RootError``: `changing` (it is being changed, or its daemon died in that), `undeclared`, `mismatch` (it has another
   ///   size), `corrupt`, `closed`.
   public func read<State>(_ daemon: DaemonReference<State>) throws(RootError) -> State {
-    let index = try index(of: daemon)
-    return try withUnsafeTemporaryAllocation(of: State.self, capacity: 1) { (copy) throws(RootError) in
-      let status = try use {
-        muster_root_view_read($0, index, 0, copy.baseAddress!, UInt64(MemoryLayout<State>.size))
-      }
-      guard status == 0 else { throw RootError(Self.reading, name, daemon: daemon.name, status: status) }
+    try withUnsafeTemporaryAllocation(of: State.self, capacity: 1) { (copy) throws(RootError) in
+      try read(daemon, 0, copy.baseAddress!, MemoryLayout<State>.size)
       return copy[0]
     }
   }
 
+  /// A copy of one field of a daemon's state, as one moment had it.
+  ///
+  /// - Parameter field: a stored property.
+  /// - Throws: as ``read(_:)``; `invalidArgument`: it is no stored property.
+  public func read<State, Field: SharedPayload>(
+    _ daemon: DaemonReference<State>, _ field: KeyPath<State, Field>
+  ) throws(RootError) -> Field {
+    guard let offset = MemoryLayout<State>.offset(of: field) else {
+      throw RootError(
+        Self.reading, name, daemon: daemon.name, status: EINVAL, reason: "what was asked for is no stored property")
+    }
+    return try withUnsafeTemporaryAllocation(of: Field.self, capacity: 1) { (copy) throws(RootError) in
+      try read(daemon, offset, copy.baseAddress!, MemoryLayout<Field>.size)
+      return copy[0]
+    }
+  }
+
+  /// Copies a daemon's state, as one moment had it, to where the caller has room: for states that a stack has none for.
+  ///
+  /// - Parameter copy: is of no use after an error.
+  /// - Throws: as ``read(_:)``.
+  public func read<State>(_ daemon: DaemonReference<State>, into copy: inout State) throws(RootError) {
+    try withUnsafeMutablePointer(to: &copy) { (copy) throws(RootError) in
+      try read(daemon, 0, copy, MemoryLayout<State>.size)
+    }
+  }
+
   private static let reading = "read the state of the daemon"
+
+  private func read<State>(
+    _ daemon: DaemonReference<State>, _ offset: Int, _ to: UnsafeMutableRawPointer, _ size: Int
+  ) throws(RootError) {
+    let index = try index(of: daemon)
+    let status = try use { muster_root_view_read($0, index, UInt64(offset), to, UInt64(size)) }
+    guard status == 0 else { throw RootError(Self.reading, name, daemon: daemon.name, status: status) }
+  }
 
   private func index<State>(of reference: DaemonReference<State>) throws(RootError) -> UInt32 {
     for index in 0..<count {

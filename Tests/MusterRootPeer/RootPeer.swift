@@ -27,6 +27,7 @@ struct RootPeer {
     case "misuse": try misuse(name)
     case "live": try live(name)
     case "board": try board(name)
+    case "large": try large(name)
     default: exit(2)
     }
   }
@@ -364,6 +365,49 @@ struct RootPeer {
       while true { daemon.pause(for: .seconds(60)) }
     }
     run(root)
+  }
+
+  // MARK: Large states
+
+  /// More than a stack has room for.
+  struct Huge: SharedPayload {
+    static let payloadLayout: UInt32 = 1
+    var first: Int
+    var cells: InlineArray<2_097_152, Int>
+  }
+
+  static func large(_ name: String) throws {
+    let root = Root(name)
+    defer { root.close() }
+    let kept = DaemonReference<Huge>("kept")
+    let decided = DaemonReference<Huge>("decided")
+    let policies = [
+      DaemonPolicy<Huge>.keep { $0.cells[2_000_000] == 1 },
+      .decide { found in found.withState { $0.cells[2_000_000] } == 1 ? .memory : .zeros },
+    ]
+    for (reference, policy) in zip([kept, decided], policies) {
+      root.daemon(reference, policy: policy, transactions: .none, restarts: quick) { daemon in
+        if daemon.start.starts == 1 {
+          try daemon.change { $0.cells[2_000_000] = 1 }
+          die()
+        }
+        try daemon.change { $0.first = $0.cells[2_000_000] }
+        while true { daemon.pause(for: .seconds(60)) }
+      }
+    }
+    root.daemon("reader", state: Int.self) { daemon in
+      for other in [kept, decided] {
+        while try daemon.read(other, \.first, within: .seconds(30)) == 0 { daemon.pause(for: .milliseconds(1)) }
+        say("\(try daemon.look(at: other).found.map { "\($0)" } ?? "")")
+      }
+      try end(daemon)
+    }
+    run(root)
+    let copy = UnsafeMutablePointer<Huge>.allocate(capacity: 1)
+    defer { copy.deallocate() }
+    let observer = try RootObserver(name)
+    try observer.read(decided, into: &copy.pointee)
+    say("\(copy.pointer(to: \.first)!.pointee) \(try observer.read(kept, \.first))")
   }
 
   // MARK: For who looks from outside

@@ -110,6 +110,11 @@ struct RootTests {
     #expect(try await lines("misuse") == expected)
   }
 
+  @Test("A state that no stack has room for is looked at, tested, decided on and read where it lies")
+  func large() async throws {
+    #expect(try await lines("large") == ["memory", "memory", "ended", "1 1"])
+  }
+
   @Test("A process with threads runs no root, and is told so")
   func otherThreads() throws {
     let root = Root("muster-test-\(UUID().uuidString)")
@@ -183,6 +188,8 @@ struct RootTests {
         #expect(#expect(throws: RootError.self) { try observer.read(other) }?.code == .undeclared)
         let narrow = DaemonReference<Int32>("living")
         #expect(#expect(throws: RootError.self) { try observer.read(narrow) }?.code == .mismatch)
+        #expect(try observer.read(living, \.self) == 42)
+        #expect(#expect(throws: RootError.self) { try observer.read(living, \.byteSwapped) }?.code == .invalidArgument)
         let pid = try #require(status.pid)
         kill(root.pid, SIGKILL)
         return (observer, root, pid)

@@ -14,7 +14,7 @@ final class DaemonBody {
   init<State>(_ name: String, _ policy: DaemonPolicy<State>, _ run: @escaping (OpaquePointer) throws -> Void) {
     self.name = name
     self.run = run
-    accept = policy.accept.map { accept in { accept($0.assumingMemoryBound(to: State.self).pointee) } }
+    accept = policy.accept.map { accept in { InPlace.look($0, accept) } }
     choose = policy.choose.map { choose in { choose(DaemonCase($0)).core } }
     spec.policy = policy.core
     // The root, which owns this object, lives as long as the C object that is given it.
