@@ -14,6 +14,7 @@ public final class Daemon<State: SharedPayload> {
   let core: OpaquePointer
   let root: String
   private let number: UInt32
+  private let pid = getpid()
   /// What it was declared as.
   public let name: String
 
@@ -157,9 +158,13 @@ public final class Daemon<State: SharedPayload> {
 
   /// From here on the stop signal doesn't end the process, but makes ``isStopping`` true, and pauses end.
   ///
-  /// - Throws: ``RootError``: `inherited`.
+  /// - Throws: ``RootError``: `inherited`; `invalidArgument`: it was declared with a stop signal that can't be caught.
   public func catchStop() throws(RootError) {
-    try check("catch the stop signal of the daemon", muster_daemon_catch_stop(core))
+    var status = muster_daemon_catch_stop(core)
+    if status == EPERM, pid == getpid() { status = EINVAL }
+    try check(
+      "catch the stop signal of the daemon", status,
+      reason: status == EINVAL ? "it was declared with one that no process can catch" : nil)
   }
 
   /// Whether it is to stop: after ``catchStop()`` alone.
@@ -176,6 +181,7 @@ public final class Daemon<State: SharedPayload> {
   ) throws(RootError) {
     guard status != 0 else { return }
     let code = codes[status] ?? (status == EPERM ? .inherited : nil)
-    throw RootError(operation, root, daemon: name, status: status, code: code, reason: reason)
+    let begun = code == .changing ? "a change of it is under way" : nil
+    throw RootError(operation, root, daemon: name, status: status, code: code, reason: reason ?? begun)
   }
 }

@@ -26,10 +26,14 @@ public final class DaemonReference<State: SharedPayload>: Sendable {
   ///   - state: the type of its state.
   public init(_ name: String, state: State.Type = State.self) { self.name = name }
 
-  /// `false`: it is declared already.
-  func declare(root: UInt32, index: Int) -> Bool {
+  /// Why it can't be declared; `nil`: it is.
+  func declare(root: UInt32, index: Int) -> String? {
     let place = UInt64(root) << 32 | UInt64(index + 1)
-    return self.place.compareExchange(expected: 0, desired: place, ordering: .acquiringAndReleasing).exchanged
+    let (exchanged, found) = self.place.compareExchange(expected: 0, desired: place, ordering: .acquiringAndReleasing)
+    if exchanged { return nil }
+    return found >> 32 == UInt64(root)
+      ? "“\(name)” is declared twice"
+      : "the reference “\(name)” was declared in another root, and each has its own"
   }
 
   func index(in root: UInt32) -> UInt32? {

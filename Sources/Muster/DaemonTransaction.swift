@@ -199,10 +199,13 @@ extension Daemon {
   }
 
   private func checkTransaction(_ status: Int32) throws(RootError) {
-    let busy = status == EBUSY ? "another runs, or a change of the state is under way" : nil
+    guard status != 0 else { return }
+    // Both are EBUSY to C.
+    let isChanging = muster_daemon_arena(core, muster_daemon_self(core)).map { muster_arena_changing($0) != 0 } ?? false
     try check(
-      Self.transacting, status, [EAGAIN: .system, EALREADY: .changing],
-      reason: status == ENOTSUP ? "it was declared without transactions" : busy)
+      Self.transacting, status, isChanging ? [EBUSY: .changing] : [EAGAIN: .system],
+      reason: status == ENOTSUP
+        ? "it was declared without transactions" : status == EBUSY && !isChanging ? "another runs" : nil)
   }
 
   /// For C, as long as `call` lasts.

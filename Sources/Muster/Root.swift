@@ -25,8 +25,12 @@ public import SystemPackage
 ///   } while daemon.pause(for: .milliseconds(10))
 /// }
 /// root.daemon("watcher", state: Int.self, heartbeat: .seconds(1)) { daemon in
-///   repeat { print(try daemon.read(counter).turns) } while daemon.pause(for: .seconds(1))
+///   repeat {
+///     let turns = try daemon.read(counter, within: .seconds(1)).turns
+///     try daemon.change { $0 = turns }
+///   } while daemon.pause(for: .seconds(1))
 /// }
+/// defer { root.close() }
 /// try root.run()                              // until SIGTERM, SIGINT or stop()
 /// ```
 ///
@@ -35,7 +39,7 @@ public import SystemPackage
 /// snapshot, and whose changes become the daemon's state all at once or not at all. A root that is killed takes its daemons with it.
 ///
 /// **Run it before any other thread is started**, from a `main` that is not `async`: a forked process has but the one thread that forked it.
-/// Where there are others, ``run()`` throws `otherThreads` and has done nothing. Daemons are forked without exec, so in a body:
+/// Where there are others, ``run()`` throws `otherThreads` and leaves nothing. Daemons are forked without exec, so in a body:
 /// - no `async`, no task, no dispatch queue: the threads that would run them are not promised to come to be in a forked process;
 /// - no `Synchronization.Mutex` from before `run`: it traps in a forked process when two threads want it;
 /// - threads of your own, descriptors and Muster's other objects are fine when they are opened in the daemon.
@@ -101,6 +105,7 @@ public final class Root {
   private var daemons: [DaemonBody] = []
   private var complaint: String?
   private var object: OpaquePointer?
+  private var isRunning = false
   private var isClosed = false
 
   private static let numbers = Atomic<UInt32>(0)
@@ -151,7 +156,7 @@ public final class Root {
     _ body: @escaping (Daemon<State>) throws -> Void
   ) -> DaemonReference<State> {
     let (root, number, name) = (self.name, self.number, reference.name)
-    if !reference.declare(root: number, index: daemons.count) { complain("“\(name)” is declared twice") }
+    complaint = complaint ?? reference.declare(root: number, index: daemons.count)
     let daemon = DaemonBody(name, policy) { core in
       try body(Daemon(core: core, root: root, number: number, name: name))
     }
@@ -186,8 +191,6 @@ public final class Root {
       heartbeat: heartbeat, restarts: restarts, stopSignal: stopSignal, stopGrace: stopGrace, body)
   }
 
-  private func complain(_ reason: String) { complaint = complaint ?? reason }
-
   // MARK: Running
 
   private static let running = "run the root"
@@ -212,20 +215,31 @@ public final class Root {
   @available(*, noasync, message: "a root runs in a process with one thread")
   public func run() throws(RootError) {
     let object = try started()
+    // `tell` may call this, which C refuses.
+    let isOuter = !isRunning
+    isRunning = true
     let status = muster_root_run(object)
+    if isOuter { isRunning = false }
+    // What has not run is not left there for others to wonder at; what was closed meanwhile is let go of now.
+    if isOuter, isClosed || status == EBUSY { letGo() }
     guard status != 0 else { return }
     let code: RootError.Code? = status == EBUSY ? .otherThreads : status == EPERM ? .inherited : nil
     throw RootError(Self.running, name, status: status, code: code)
   }
 
-  /// Makes ``run()`` stop the daemons and return, as SIGTERM would: for ``tell``.
+  /// Makes ``run()`` stop the daemons and return, as SIGTERM would: for ``tell``. Before it runs there is nothing to stop.
   public func stop() {
     if let object { muster_root_stop(object) }
   }
 
-  /// Removes the name and lets go of the memory. Not while it runs. In a forked process it does nothing; closing again neither.
+  /// Removes the name and lets go of the memory; called by ``tell``, stops the root first. In a forked process it does nothing; closing
+  /// again neither. A program that ends without it leaves the memory behind, to be looked at, and replaced by the next root of that name.
   public func close() {
     isClosed = true
+    if isRunning { stop() } else { letGo() }
+  }
+
+  private func letGo() {
     muster_root_close(object)
     object = nil
   }
@@ -265,8 +279,20 @@ public final class Root {
     let status = specs.withUnsafeBufferPointer(body)
     guard status != 0 else { return }
     let code: RootError.Code? = status == EBUSY ? .running : nil
-    let reason = status == EINVAL ? "its name, or a number that a daemon was declared with, can't be" : nil
-    throw RootError(operation, name, status: status, code: code, reason: reason)
+    throw RootError(operation, name, status: status, code: code, reason: reason(status))
+  }
+
+  private func reason(_ status: Int32) -> String? {
+    switch status {
+    case EINVAL:
+      if daemons.count > Int(MUSTER_ROOT_DAEMONS_MAX) {
+        return "\(daemons.count) daemons are declared, and it can have \(MUSTER_ROOT_DAEMONS_MAX)"
+      }
+      return daemons.lazy.compactMap(\.fault).first ?? "that can't be the name of shared memory"
+    case EOVERFLOW: return "its daemons take more memory than can be mapped"
+    case ENOSPC: return "/dev/shm has no room for what its daemons take, which is told by size()"
+    default: return nil
+    }
   }
 
   private func objection() -> String? {
@@ -274,7 +300,7 @@ public final class Root {
     var names: Set<String> = []
     for name in daemons.map(\.name) {
       guard 1..<Int(MUSTER_ROOT_NAME_SIZE) ~= name.utf8.count, !name.utf8.contains(0) else {
-        return "a daemon's name has 1 to 31 bytes, and “\(name)” has not"
+        return "a daemon's name has 1 to 31 bytes, none of them 0, and “\(name)” has not"
       }
       guard names.insert(name).inserted else { return "“\(name)” is declared twice" }
     }

@@ -115,7 +115,9 @@ public struct RootError: Error, Hashable, Sendable, CustomStringConvertible {
     case .undeclared: failure.sentence(because: "no such daemon was declared in it")
     case .changing: failure.sentence(because: reason ?? "it is being changed, or its daemon died while changing it")
     case .transactionRuns: failure.sentence(because: reason ?? "a transaction of it runs")
-    case .alreadyExists: failure.sentence(because: "there is something else of that name")
+    case .alreadyExists:
+      failure.sentence(
+        because: "there is something else of that name", advice: "Use another, or remove that: muster rm")
     case .inherited: failure.sentence(because: Failure.inherited)
     case .closed: failure.sentence(because: "it was closed")
     default: failure.sentence(because: reason)

@@ -27,7 +27,9 @@ struct RootPeer {
     case "misuse": try misuse(name)
     case "live": try live(name)
     case "board": try board(name)
+    case "linger": try linger(name)
     case "large": try large(name)
+    case "close": try closeWithin(name)
     default: exit(2)
     }
   }
@@ -364,6 +366,27 @@ struct RootPeer {
       if result.outcome != .aborted(1) { say("\(result.outcome)") }
       while true { daemon.pause(for: .seconds(60)) }
     }
+    root.daemon("deaf", state: Int.self, stopSignal: SIGKILL) { daemon in
+      let told = [
+        code { try daemon.catchStop() }, code { try daemon.change { _ in _ = try daemon.transaction { _ in } } },
+      ]
+      if told != ["invalidArgument", "changing"] { say("\(told)") }
+      while true { daemon.pause(for: .seconds(60)) }
+    }
+    run(root)
+  }
+
+  /// `tell` closes the root that runs.
+  static func closeWithin(_ name: String) throws {
+    let root = Root(name)
+    root.daemon("one", state: Int.self) { daemon in
+      while true { daemon.pause(for: .seconds(60)) }
+    }
+    root.tell = { event in
+      say("\(event.kind)")
+      root.close()
+    }
+    run(root)
     run(root)
   }
 
@@ -421,6 +444,15 @@ struct RootPeer {
       while true { daemon.pause(for: .seconds(60)) }
     }
     run(root)
+  }
+
+  /// A root that has ended, in a program that goes on.
+  static func linger(_ name: String) throws {
+    let root = Root(name)
+    defer { root.close() }
+    root.daemon("short", state: Int.self, restarts: .never) { _ in }
+    run(root)
+    while true { sleep(60) }
   }
 
   /// One that lives and has had transactions, one that crashed once, one that is given up.

@@ -110,6 +110,11 @@ struct RootTests {
     #expect(try await lines("misuse") == expected)
   }
 
+  @Test("Closed while it runs, it is stopped first")
+  func closing() async throws {
+    #expect(try await lines("close") == ["started", "ended", "ended", "closed"])
+  }
+
   @Test("A state that no stack has room for is looked at, tested, decided on and read where it lies")
   func large() async throws {
     #expect(try await lines("large") == ["memory", "memory", "ended", "1 1"])
@@ -124,6 +129,8 @@ struct RootTests {
     #expect(error?.code == .otherThreads)
     let reason = "this process has other threads, of which a forked daemon would have none."
     #expect(error.map { "\($0)" }?.hasPrefix("Can't run the root “\(root.name)”: \(reason)") == true)
+    #expect(throws: RootError.self, "nothing is left of it") { try RootObserver(root.name) }
+    #expect(#expect(throws: RootError.self) { try root.run() }?.code == .otherThreads)
     root.close()
     #expect(throws: RootError.self) { try RootObserver(root.name) }
     #expect(#expect(throws: RootError.self) { try root.run() }?.code == .closed)
@@ -139,6 +146,7 @@ struct RootTests {
       return "\(error.map { "\($0)" } ?? "")".replacing(root.name, with: "app")
     }
     let twice = DaemonReference<Int>("twice")
+    let elsewhere = DaemonReference<Int>("elsewhere")
     let long = String(repeating: "x", count: 32)
     #expect(reason { _ in } == "Can't ask the root “app”: no daemon is declared.")
     #expect(
@@ -153,18 +161,58 @@ struct RootTests {
       } == "Can't ask the root “app”: “one” is declared twice.")
     #expect(
       reason { $0.daemon(long, state: Int.self) { _ in } }
-        == "Can't ask the root “app”: a daemon's name has 1 to 31 bytes, and “\(long)” has not.")
-    let numbers = "Can't ask the root “app”: its name, or a number that a daemon was declared with, can't be."
-    #expect(reason { $0.daemon("x", state: Int.self, checkpoints: 17) { _ in } } == numbers)
-    #expect(reason { $0.daemon("x", state: Int.self, checkpoints: -1) { _ in } } == numbers)
-    #expect(reason { $0.daemon("x", state: Int.self, transactions: .pages(0)) { _ in } } == numbers)
-    #expect(reason { $0.daemon("x", state: Int.self, heartbeat: .zero) { _ in } } == numbers)
-    #expect(reason { $0.daemon("x", state: Int.self, heartbeat: .seconds(-1)) { _ in } } == numbers)
-    #expect(reason { $0.daemon("x", state: Int.self, restarts: .init(.always, tries: 0)) { _ in } } == numbers)
+        == "Can't ask the root “app”: a daemon's name has 1 to 31 bytes, none of them 0, and “\(long)” has not.")
     #expect(
-      reason { $0.daemon("x", state: Int.self, restarts: .init(.always, delay: .init(jitter: 1.5))) { _ in } }
-        == numbers)
-    #expect(reason { $0.daemon("x", state: Int.self, stopSignal: 0) { _ in } } == numbers)
+      reason { root in
+        Root("other").daemon(elsewhere) { _ in }
+        root.daemon(elsewhere) { _ in }
+      } == "Can't ask the root “app”: the reference “elsewhere” was declared in another root, and each has its own.")
+  }
+
+  @Test("Of numbers that can't be it is said whose they are, and what can be")
+  func numbers() throws {
+    func reason(_ declare: (Root) -> Void) -> String {
+      let root = Root("app")
+      root.daemon("fine", state: Int.self) { _ in }
+      declare(root)
+      let error = #expect(throws: RootError.self) { try root.size() }
+      #expect(error?.code == .invalidArgument)
+      return "\(error.map { "\($0)" } ?? "")".replacing("Can't ask the root “app”: “x” is declared with ", with: "")
+    }
+    func restarts(_ restarts: DaemonRestarts) -> String {
+      reason { $0.daemon("x", state: Int.self, restarts: restarts) { _ in } }
+    }
+    let checkpoints = "checkpoints that can't be (0 to 16)."
+    #expect(reason { $0.daemon("x", state: Int.self, checkpoints: 17) { _ in } } == checkpoints)
+    #expect(reason { $0.daemon("x", state: Int.self, checkpoints: -1) { _ in } } == checkpoints)
+    let pages = reason { $0.daemon("x", state: Int.self, transactions: .pages(0)) { _ in } }
+    #expect(pages == "transactions that can't be (1 page or more).")
+    for beat in [Duration.zero, .seconds(-1)] {
+      let heartbeat = reason { $0.daemon("x", state: Int.self, heartbeat: beat) { _ in } }
+      #expect(heartbeat == "a heartbeat that can't be (longer than 0).")
+    }
+    #expect(restarts(.init(.always, tries: 0)) == "tries that can't be (1 or more).")
+    #expect(restarts(.init(.always, stable: .seconds(-1))) == "a stable time that can't be (0 or longer).")
+    let budget = restarts(.init(.always, budget: .init(restarts: 65, within: .seconds(1))))
+    #expect(budget == "a budget that can't be (1 to 64 restarts, within longer than 0).")
+    for delay in [DaemonRestarts.Delay(jitter: 1.5), .init(jitter: .nan), .init(most: .zero)] {
+      let told = "a delay that can't be (first 0 or longer, most longer than 0, jitter 0 to 1)."
+      #expect(restarts(.init(.always, delay: delay)) == told)
+    }
+    let signal = reason { $0.daemon("x", state: Int.self, stopSignal: 0) { _ in } }
+    #expect(signal == "a stop signal that can't be (one that there is, not SIGCHLD).")
+    let grace = reason { $0.daemon("x", state: Int.self, stopGrace: .seconds(-1)) { _ in } }
+    #expect(grace == "a stop grace that can't be (0 or longer).")
+    let several = reason { $0.daemon("x", state: Int.self, checkpoints: 17, heartbeat: .zero) { _ in } }
+    #expect(several == "several numbers that can't be.")
+    let many = reason { root in for index in 1...4096 { root.daemon("d\(index)", state: Int.self) { _ in } } }
+    #expect(many == "Can't ask the root “app”: 4097 daemons are declared, and it can have 4096.")
+    let nameless = Root("a/b")
+    nameless.daemon("x", state: Int.self) { _ in }
+    let name = #expect(throws: RootError.self) { try nameless.run() }
+    #expect(name.map { "\($0)" } == "Can't run the root “a/b”: that can't be the name of shared memory.")
+    let looked = #expect(throws: RootError.self) { try RootObserver("a/b") }
+    #expect(looked.map { "\($0)" } == "Can't look at the root “a/b”: that can't be the name of shared memory.")
   }
 
   @Test("A root is seen from outside; killed, it takes its daemons with it, and the next one replaces it")
@@ -234,6 +282,11 @@ struct RootTests {
       let counters = try CounterRegion(name, counters: ["one"])
       let error = #expect(throws: RootError.self) { try RootObserver(name) }
       #expect(error?.code == .mismatch)
+      let root = Root(name)
+      root.daemon("one", state: Int.self) { _ in }
+      let other = #expect(throws: RootError.self) { try root.run() }
+      let reason = "there is something else of that name. Use another, or remove that: muster rm."
+      #expect(other.map { "\($0)" } == "Can't run the root “\(name)”: \(reason)")
       #expect(error.map { "\($0)" } == "Can't look at the root “\(name)”: it is no root, or one of another version.")
       counters.close()
     }
