@@ -73,7 +73,7 @@ enum Registry {
       case "LOGS":
         return .log(LogDetails(try Log.look(RegionName(entry.name)), now: wallClock()))
       case "ROOT":
-        let observer = try RootObserver(entry.name)
+        let observer = try RootObserver(entry.name, anyOwner: true)
         defer { observer.close() }
         return .root(try RootDetails(observer))
       default:

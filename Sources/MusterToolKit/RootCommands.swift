@@ -69,8 +69,7 @@ private struct RootView {
   let isJSON: Bool
   let isWatching: Bool
   private var shell = Shell()
-  /// Lines on the screen that the next picture replaces.
-  private var shown = 0
+  private var screen = Redrawing()
 
   init(isJSON: Bool, isWatching: Bool) {
     self.isJSON = isJSON
@@ -85,10 +84,8 @@ private struct RootView {
     let terminal = Terminal(descriptor: STDOUT_FILENO, environment: processEnvironment())
     let isRedrawing = isWatching && terminal.isInteractive
     let lines = details.lines(on: terminal, isFitted: isRedrawing)
-    // In one piece, so that nothing flickers; from the first column on, since a key may have been echoed.
-    let clear = shown > 0 ? "\r\u{1B}[\(shown)A\u{1B}[J" : ""
-    shell.output.write(clear + (lines + (isWatching && !isRedrawing ? [""] : [])).joined(separator: "\n") + "\n")
-    shown = isRedrawing ? lines.count : 0
+    if isRedrawing { return shell.output.write(screen.picture(lines, on: terminal)) }
+    shell.output.write(lines: lines + (isWatching ? [""] : []))
   }
 }
 
@@ -96,7 +93,7 @@ private struct RootView {
 enum SharedRoot {
   static func observe(_ name: String) throws(CommandFailure) -> RootObserver {
     do {
-      return try RootObserver(name)
+      return try RootObserver(name, anyOwner: true)
     } catch {
       throw CommandFailure(reason(name, error).map { "\(printable(name)): \($0)" } ?? "\(error)")
     }

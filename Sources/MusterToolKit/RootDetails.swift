@@ -92,7 +92,8 @@ extension RootDetails {
   private init(_ name: String, _ root: RootStatus, _ daemons: [DaemonStatus]) {
     self.name = name
     let isOver = daemons.allSatisfy { $0.phase == .ended || $0.phase == .givenUp }
-    state = root.isAlive ? (root.isStopping ? .stopping : .running) : isOver ? .ended : .killed
+    // The program may go on without it.
+    state = isOver ? .ended : !root.isAlive ? .killed : root.isStopping ? .stopping : .running
     process = root.pid
     upSeconds = seconds(root.sinceStart)
     size = root.size

@@ -140,6 +140,32 @@ struct RootProgramTests {
     }
   }
 
+  @Test("A root that has ended is told as such, also where its program goes on; --watch ends")
+  func lingering() async throws {
+    let name = testName("root-linger")
+    defer { try? Region.remove(RegionName(name), force: true) }
+    _ = try await Program.rootPeer.run("linger", name) { process in
+      defer { kill(process, SIGKILL) }
+      try await expectEventually { (try? RootObserver(name).daemon(0).phase) == .ended }
+      #expect(try RootObserver(name).root().isAlive)
+      let outcome = try await muster.run("root", "status", name, "--watch")
+      #expect(outcome.status == 3 && outcome.output.contains("state     ended: this is what was there last\n"))
+      #expect(outcome.errors == "muster: \(name): the root has ended\n")
+    }
+  }
+
+  @Test("A root of another user is looked at by who may read it", .enabled(if: getuid() == 0))
+  func anotherUsers() async throws {
+    try await withRoot("root-other") { name, process in
+      #expect(chown("/dev/shm/\(name)", 65534, 65534) == 0)
+      let outcome = try await muster.run("root", "status", name)
+      #expect(outcome.status == 0 && outcome.output.contains("daemons   2 of 3 running"), "\(outcome.errors)")
+      #expect(try await muster.run("show", name).output.contains("steady  running"))
+      #expect(chown("/dev/shm/\(name)", 0, 0) == 0)
+      kill(process, SIGTERM)
+    }
+  }
+
   @Test("What is no root is named, and what is not there")
   func others() async throws {
     let name = testName("root-none")
