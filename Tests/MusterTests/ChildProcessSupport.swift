@@ -70,7 +70,9 @@ func processError(_ body: () async throws(ProcessError) -> Void) async -> Proces
   }
 }
 
-func readAllAndClose(_ descriptor: FileDescriptor) throws -> [UInt8] { try descriptor.closeAfter { try readAll(descriptor) } }
+func readAllAndClose(_ descriptor: FileDescriptor) throws -> [UInt8] {
+  try descriptor.closeAfter { try readAll(descriptor) }
+}
 
 func names(in folder: String) -> [String] {
   guard let directory = opendir(folder) else { return [] }
@@ -92,5 +94,34 @@ func childNumbers() -> [Int32] {
   }
 }
 
-/// Descriptors but the one by which they are counted.
-func countDescriptors() -> Int { names(in: "/proc/self/fd").count - 1 }
+/// How many pidfds, sockets, pipes and files are open, of which the runtime opens none. (Its timers come and stay.)
+func heldDescriptors() -> Int {
+  names(in: "/proc/self/fd").count { name in
+    var target = [CChar](repeating: 0, count: 256)
+    let length = readlink("/proc/self/fd/\(name)", &target, target.count - 1)
+    let kind = target.prefix(max(0, length)).map { UInt8(bitPattern: $0) }
+    return length > 0
+      && !["event", "timer"].contains { String(decoding: kind, as: UTF8.self).hasPrefix("anon_inode:[\($0)") }
+  }
+}
+
+/// The seed of a random test, which it prints: MUSTER_TEST_SEED, or another each time.
+func testSeed(_ test: String = #function) -> UInt64 {
+  let given = getenv("MUSTER_TEST_SEED").flatMap { UInt64(String(cString: $0)) }
+  let seed = given ?? UInt64.random(in: 0..<(1 << 32))
+  print("\(test): MUSTER_TEST_SEED=\(seed)")
+  return seed
+}
+
+/// Numbers that a seed decides (SplitMix64).
+struct Random: RandomNumberGenerator {
+  private var state: UInt64
+  init(seed: UInt64) { state = seed }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var mixed = (state ^ (state >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+    return mixed ^ (mixed >> 31)
+  }
+}
