@@ -29,6 +29,9 @@ public import SystemPackage
 /// Who may be stopped (SIGSTOP), not dead, keeps what it has: before its work is taken over it is to be killed, ``kill()``, and seen to have
 /// ended, ``waitForEnd(until:)``.
 ///
+/// A child of this process can be watched so, too. Whichever object sees its end first reaps it; another one is told all the same, and since Linux
+/// 6.15 how it ended.
+///
 /// Any number of tasks and threads may use the object. The C functions are `muster_process_open` and `muster_process_open_descriptor` of
 /// muster/process.h.
 public final class WatchedProcess: Sendable {

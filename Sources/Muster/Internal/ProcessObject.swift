@@ -42,6 +42,9 @@ final class ProcessObject: @unchecked Sendable {
     isBeingStopped.withLock { $0 ? EAGAIN : body(plain) }
   }
 
+  /// Where to sleep until there is something to be seen: nowhere during a stop, whose end is told by a nudge. Its pidfd may be readable long before.
+  var restingPlace: Int32 { isBeingStopped.withLock { $0 ? -1 : descriptor } }
+
   /// One stop at a time.
   func stop(_ body: (UnsafeMutablePointer<muster_process>) -> Int32) -> Int32 {
     stops.withLock {

@@ -18,7 +18,7 @@ final class ProcessEndWait: DescriptorWait, @unchecked Sendable {
     super.init(deadline: deadline)
   }
 
-  override var descriptors: [Int32] { [object.descriptor] }
+  override var descriptors: [Int32] { [object.restingPlace] }
   override func look() -> Int32 { object.look { muster_process_poll($0, &end) } }
 }
 
@@ -36,7 +36,7 @@ final class ProcessNoticeWait: DescriptorWait, @unchecked Sendable {
     super.init(deadline: deadline)
   }
 
-  override var descriptors: [Int32] { [socket, core.object.descriptor] }
+  override var descriptors: [Int32] { [socket, core.object.restingPlace] }
 
   override func look() -> Int32 {
     let (status, heard) = core.hear { process in
@@ -73,7 +73,7 @@ final class ProcessReapWait: DescriptorWait, @unchecked Sendable {
     super.init(deadline: .never)
   }
 
-  override var descriptors: [Int32] { [object.descriptor] }
+  override var descriptors: [Int32] { [object.restingPlace] }
 
   override func look() -> Int32 {
     let status = object.look { muster_process_poll($0, nil) }
