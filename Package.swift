@@ -69,6 +69,8 @@ let package = Package(
     .executableTarget(
       name: "example-daemons", dependencies: ["Muster"], path: "Examples/Swift/daemons", swiftSettings: swiftSettings),
     .executableTarget(
+      name: "example-keeper", dependencies: ["Muster"], path: "Examples/Swift/keeper", swiftSettings: swiftSettings),
+    .executableTarget(
       name: "example-flight",
       dependencies: ["Muster", .product(name: "SystemPackage", package: "swift-system")],
       path: "Examples/Swift/flight", swiftSettings: swiftSettings),
@@ -88,7 +90,7 @@ let package = Package(
         "Muster", "CMuster", "MusterLogging", "cmuster-tests", "muster-peer", "muster-root-peer",
         "example-crew", "example-counters",
         "example-ledger", "example-job", "example-events", "example-messages", "example-workers", "example-flight",
-        "example-journal", "example-daemons",
+        "example-journal", "example-daemons", "example-keeper",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),

@@ -2,12 +2,15 @@
 #include "muster/process.h"
 
 #include <errno.h>
-#include <limits.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "internal/boot.h"
 #include "internal/caller.h"
 #include "internal/process.h"
+#include "internal/process_tree.h"
 
 void muster_process_clear(muster_process *process) {
   memset(process, 0, sizeof *process);
@@ -35,6 +38,39 @@ int muster_process_open(int32_t pid, uint64_t start, muster_process *process) {
     error = ESTALE;
   } else {
     process->pid = pid;
+    process->flags = MUSTER_PROCESS_NO_COOKIE;
+  }
+  muster_leave(came);
+  return error;
+}
+
+// What stands behind a name at the start of a line; 0: nothing.
+static long read_number(const char *text, const char *name) {
+  for (const char *line = text; line; line = strchr(line, '\n')) {
+    if (*line == '\n') line++;
+    if (!strncmp(line, name, strlen(name))) return strtol(line + strlen(name), NULL, 10);
+  }
+  return 0;
+}
+
+// Whom a pidfd means: his number; -1: he was reaped; 0: it is none, or of nobody here.
+static int number_of(int pidfd, int32_t *pid) {
+  char name[24], text[512];
+  snprintf(name, sizeof name, "fdinfo/%d", pidfd);
+  if (muster_process_read_proc(getpid(), name, text, sizeof text) < 0) return errno;
+  *pid = (int32_t)read_number(text, "Pid:");
+  return *pid > 0 ? 0 : *pid < 0 ? ESRCH : EINVAL;
+}
+
+int muster_process_open_descriptor(int32_t descriptor, muster_process *process) {
+  muster_process_clear(process);
+  muster_caller came = muster_enter();
+  process->pidfd = fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
+  int error = process->pidfd < 0 ? errno : number_of(process->pidfd, &process->pid);
+  if (error) {
+    muster_process_drop(&process->pidfd);
+    muster_process_clear(process);
+  } else {
     process->flags = MUSTER_PROCESS_NO_COOKIE;
   }
   muster_leave(came);

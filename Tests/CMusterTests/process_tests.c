@@ -149,6 +149,33 @@ static void others_can_be_watched(void) {
   CHECK_STATUS(muster_process_open(mine.pid, 0, &other), ESRCH);
 }
 
+static void watches_by_a_descriptor_of_it(void) {
+  process_audit audit = audit_begin();
+  muster_process mine, other, again;
+  start_shell(&mine, "exec sleep 1000", 0);
+  CHECK_STATUS(muster_process_open_descriptor(-1, &other), EBADF);
+  CHECK_STATUS(muster_process_wait(&other, MUSTER_DEADLINE_NOW, NULL), EINVAL);
+  int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  CHECK_STATUS(muster_process_open_descriptor(null, &other), EINVAL);
+  close(null);
+  CHECK_STATUS(muster_process_open_descriptor(mine.pidfd, &other), 0);
+  CHECK_EQUAL(other.pid, mine.pid);
+  CHECK(other.pidfd != mine.pidfd && fcntl(other.pidfd, F_GETFD) == FD_CLOEXEC);
+  CHECK_STATUS(muster_process_poll(&other, NULL), EAGAIN);
+  CHECK_STATUS(muster_process_signal(&other, SIGTERM), 0);
+  // A zombie is told as one who has ended, and one who was reaped is nobody's number any more.
+  struct pollfd polled = {.fd = mine.pidfd, .events = POLLIN};
+  CHECK_EQUAL(poll(&polled, 1, 20000), 1);
+  CHECK_STATUS(muster_process_open_descriptor(mine.pidfd, &again), 0);
+  CHECK_STATUS(muster_process_signal(&again, 0), ESRCH);
+  CHECK_EQUAL(end_of(&again), -SIGTERM);
+  CHECK_STATUS(muster_process_open_descriptor(other.pidfd, &again), ESRCH);
+  CHECK_EQUAL(again.pid, 0);
+  muster_process_close(&other);
+  muster_process_close(&mine);
+  audit_end(&audit);
+}
+
 static void gets_what_the_options_say(void) {
   char text[PATH_MAX + 256], expected[PATH_MAX + 256];
   muster_process_options options = shell("pwd; echo $A-$B-$0-$1; umask; ulimit -n; nice; cat");
@@ -331,7 +358,8 @@ TEST_SUITE(process, {"says_how_it_ended", says_how_it_ended, 0},
            {"waits_no_longer_than_the_deadline", waits_no_longer_than_the_deadline, 0}, {"tells_of_a_core", tells_of_a_core, 0},
            {"says_what_it_used", says_what_it_used, 0},
            {"is_told_though_another_has_reaped_it", is_told_though_another_has_reaped_it, 0},
-           {"others_can_be_watched", others_can_be_watched, 0}, {"gets_what_the_options_say", gets_what_the_options_say, 0},
+           {"others_can_be_watched", others_can_be_watched, 0},
+           {"watches_by_a_descriptor_of_it", watches_by_a_descriptor_of_it, 0}, {"gets_what_the_options_say", gets_what_the_options_say, 0},
            {"numbers_of_the_tree_are_not_ever_more", numbers_of_the_tree_are_not_ever_more, 0},
            {"descriptors_come_where_they_should", descriptors_come_where_they_should, 0},
            {"an_environment_that_grows_does_no_harm", an_environment_that_grows_does_no_harm, 0},

@@ -61,6 +61,8 @@ TEST(process, tells_that_it_is_ready_and_is_stopped) {
   Process same = Process::open(process.pid(), process.look().start);
   CHECK(same.look().start == process.look().start);
   CHECK_THROWS(ESTALE, (void)Process::open(process.pid(), 1));
+  CHECK(Process::open_descriptor(process.descriptor()).pid() == process.pid());
+  CHECK_THROWS(EBADF, (void)Process::open_descriptor(-1));
   process.stop(test::soon(), test::soon());
   // Before or after it has set its trap.
   const muster::ProcessEnd end = *process.ended();

@@ -29,8 +29,17 @@ struct Peer {
     case "die-recording": try dieRecording(RegionName(arguments[1]), label: arguments[2])
     case "keep-logging": try keepLogging(RegionName(arguments[1]))
     case "drain-log": try await drainLog(RegionName(arguments[1]), to: FilePath(arguments[2]))
+    case "tell": try tell()
     default: exit(2)
     }
+  }
+
+  /// Says that it is ready, and when it is asked to (a line) more; then lives on.
+  static func tell() throws {
+    try ProcessNotice.tell(.ready, .status("on its way"))
+    _ = readLine()
+    try ProcessNotice.tell(.watchdog, .stopping, .error(.noSpace))
+    while true { pause() }
   }
 
   /// Meets one other, so many rounds, and drops out.

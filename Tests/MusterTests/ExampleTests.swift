@@ -23,6 +23,16 @@ struct ExampleTests {
     }
   }
 
+  @Test("keeper: a service that dies is started again, and stopped with its helper")
+  func keeper() async throws {
+    let ended = try await run(builtProgram("example-keeper"))
+    let lives = ["1", "2"].map {
+      "life \($0): ready, “serving”\nlife \($0): killed by SIGKILL\nlife \($0): 1 left behind and killed\n"
+    }
+    #expect(ended.output == lives.joined() + "life 3: ready, “serving”\nlife 3: 2 processes stopped\n")
+    #expect(ended.status == 0)
+  }
+
   @Test("counters: one counts, another looks")
   func counters() async throws {
     try await withName { name in

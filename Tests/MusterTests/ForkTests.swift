@@ -103,6 +103,37 @@ struct ForkTests {
     }
   }
 
+  @Test("An inherited process says so, and can be let go of; the parent's goes on; the child starts its own")
+  func process() async throws {
+    await #expect(processExitsWith: .success) {
+      var configuration = ChildProcess.Configuration(.named("sleep"), arguments: ["1000"])
+      configuration.readiness = .socket
+      let started = try ChildProcess(configuration)
+      let watched = try WatchedProcess(try started.identity())
+      _ = await Task { try? await started.waitForEnd(until: .now + .milliseconds(1)) }.value
+      let failed = inChild { note in
+        func check(_ held: Bool, line: Int32 = #line) { note(held, line) }
+        check(caught { () throws(ProcessError) in try started.signal(SIGKILL) }?.code == .inherited)
+        check(caught { () throws(ProcessError) in try started.endIfEnded() }?.code == .inherited)
+        check(caught { () throws(ProcessError) in try started.notice() }?.code == .inherited)
+        check(caught { () throws(ProcessError) in try started.waitForEndBlocking() }?.code == .inherited)
+        check(caught { () throws(ProcessError) in try started.stopBlocking(grace: .zero) }?.code == .inherited)
+        check(caught { () throws(ProcessError) in try watched.kill() }?.description.contains("forked") == true)
+        started.close()
+        watched.close()
+        for tie in [ChildProcess.Tie.nothing, .child, .tree] {
+          var configuration = ChildProcess.Configuration(.path("/bin/sh"), arguments: ["-c", "exit 3"])
+          configuration.tie = tie
+          let own = try? ChildProcess(configuration)
+          check((try? own?.waitForEndBlocking().cause) == .exited(3))
+        }
+      }
+      let lives = try started.endIfEnded() == nil
+      try await started.stop(grace: .zero)
+      if failed != 0 || !lives { exit(failed > 0 ? failed : failed < 0 ? 128 - failed : 2) }
+    }
+  }
+
   @Test("Inherited ends of a ring say so, and can be closed; the parent's go on; the child opens its own")
   func ring() async throws {
     try await withName { name in

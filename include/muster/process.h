@@ -237,6 +237,12 @@ int muster_process_fork(int (*MUSTER_NONNULL function)(void *MUSTER_NULLABLE con
 // thread; EMFILE, ENFILE, ENOMEM, ENOSYS.
 int muster_process_open(int32_t pid, uint64_t start, muster_process *MUSTER_NONNULL process) MUSTER_MUST_CHECK;
 
+// The same of a process that is known by a pidfd: one that was inherited (muster_process_options.descriptors) or has come by a socket, so that
+// no number is ever asked for. It is duplicated and stays the caller's. Returns 0, also when it has ended and is not reaped yet; ESRCH: it has
+// ended and was reaped; EBADF: not open; EINVAL: no pidfd, or one of a process that this pid namespace doesn't have; ENOENT (no /proc);
+// EMFILE, ENFILE.
+int muster_process_open_descriptor(int32_t descriptor, muster_process *MUSTER_NONNULL process) MUSTER_MUST_CHECK;
+
 // Closes its descriptors and removes its cgroup, if that is empty. Waits for nothing and kills nobody: a child that was not waited for
 // stays a zombie when it ends, until this process waits for it by other means. Again: nothing.
 void muster_process_close(muster_process *MUSTER_NONNULL process);

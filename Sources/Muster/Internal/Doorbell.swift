@@ -3,9 +3,14 @@
 import CMuster
 import Synchronization
 
+/// What a thread sleeps at beside what it waits for: who has something for it rings.
+protocol Bell: AnyObject, Sendable {
+  func ring()
+}
+
 /// Ringing changes the word, then wakes. Who reads `count`, then looks for work, then sleeps at that count, misses no
 /// ring: one before the reading belongs to work that the look finds, one after it makes the sleep return at once.
-final class Doorbell: Sendable {
+final class Doorbell: Bell {
   private nonisolated(unsafe) let word: UnsafeMutablePointer<Atomic<UInt32>>
 
   init() {

@@ -31,7 +31,7 @@ final class Handle: Sendable {
   /// Valid between a `begin` that did not throw and its `end`.
   nonisolated(unsafe) let object: OpaquePointer
   private let word = Atomic<UInt64>(0)
-  private let waits = Locked<[ObjectIdentifier: PendingWait]>([:])
+  private let waits = Locked<[ObjectIdentifier: Wait]>([:])
   private let pid = getpid()
   private let leave: @Sendable (OpaquePointer) -> Void
   private let letGo: @Sendable (OpaquePointer) -> Void
@@ -97,7 +97,7 @@ final class Handle: Sendable {
 
   /// Notes a wait, which closing ends. One that comes after the closing is ended here: either it is among those that
   /// the closing sees, or it sees the word.
-  func add(_ wait: PendingWait) {
+  func add(_ wait: Wait) {
     waits.withLock { $0[ObjectIdentifier(wait)] = wait }
     if isClosed { wait.end(because: .closed) }
   }
@@ -105,7 +105,7 @@ final class Handle: Sendable {
   /// How many waits there are, for tests.
   var waitCount: Int { waits.withLock { $0.count } }
 
-  func remove(_ wait: PendingWait) { waits.withLock { _ = $0.removeValue(forKey: ObjectIdentifier(wait)) } }
+  func remove(_ wait: Wait) { waits.withLock { _ = $0.removeValue(forKey: ObjectIdentifier(wait)) } }
 
   /// Uses the object for a moment.
   func use<Result: ~Copyable, Failure: Error>(
@@ -133,6 +133,22 @@ final class Handle: Sendable {
     defer { remove(wait) }
     return settled(await Reactor.shared.wait(wait))
   }
+
+  /// The same for descriptors.
+  func waitBlocking(_ wait: DescriptorWait) -> WaitEnd {
+    add(wait)
+    defer { remove(wait) }
+    return settled(wait.runBlocking())
+  }
+
+  func wait(_ wait: DescriptorWait) async -> WaitEnd {
+    add(wait)
+    defer { remove(wait) }
+    return settled(await DescriptorReactor.shared.wait(wait))
+  }
+
+  /// Has all waits look again.
+  func nudge() { for wait in waits.withLock({ Array($0.values) }) { wait.nudge() } }
 
   /// A wait may come to nothing because the closing has left what it waited for.
   private func settled(_ end: WaitEnd) -> WaitEnd {

@@ -27,6 +27,11 @@ final class Keeper: Sendable {
   static var disk: Keeper { ofDisk.value }
   private static let ofDisk = ForkLocal { Keeper() }
 
+  /// The one that starts children who are tied to the process: the kernel ends them with the thread that has started them. A start may
+  /// hang in a file system.
+  static var starter: Keeper { ofStarter.value }
+  private static let ofStarter = ForkLocal { Keeper() }
+
   private struct Queue {
     var jobs: [Job] = []
     var started = false

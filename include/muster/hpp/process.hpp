@@ -106,6 +106,17 @@ class Process {
     return process;
   }
 
+  /// A process that is known by a pidfd, which is duplicated. muster_process_open_descriptor.
+  /// \throws muster::error: ESRCH, EBADF, EINVAL...
+  static Process open_descriptor(int descriptor) {
+    Process process;
+    process.name_ = std::to_string(descriptor);
+    detail::check("open the process of the descriptor", process.name_,
+                  {muster_process_open_descriptor(descriptor, &process.plain_)});
+    process.name_ = std::to_string(process.plain_.pid);
+    return process;
+  }
+
   Process(Process &&other) noexcept : plain_(other.plain_), name_(std::move(other.name_)) { other.plain_ = none(); }
   Process &operator=(Process &&other) noexcept {
     Process taken(std::move(other));
