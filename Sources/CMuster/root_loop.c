@@ -76,21 +76,22 @@ void muster_root_expect_beat(muster_root *root, muster_deadline by) {
 // A time that is not there yet was not stored by a beat: a stray store shall not keep a daemon that hangs.
 static muster_deadline last_beat(const muster_root *root, uint32_t index, muster_deadline now) {
   muster_arena_info info;
-  muster_arena_info_of(&root->arenas[index], &info);
+  muster_arena_info_of(&root->parts[index].arena, &info);
   muster_deadline started = (muster_deadline)root->daemons[index].facts.started_at;
   if (info.beat < started || (info.beat > now && info.beat > muster_clock_now())) return started;
   return info.beat < now ? info.beat : now;
 }
 
 static void look_at_beat(muster_root *root, uint32_t index, muster_deadline now) {
-  root_daemon *daemon = &root->daemons[index];
-  if (!daemon->spec.heartbeat || daemon->facts.phase != MUSTER_DAEMON_RUNNING) return;
+  const root_daemon *daemon = &root->daemons[index];
+  int64_t heartbeat = root->parts[index].spec.heartbeat;
+  if (!heartbeat || daemon->facts.phase != MUSTER_DAEMON_RUNNING) return;
   muster_deadline beat = last_beat(root, index, now), started = (muster_deadline)daemon->facts.started_at;
   int unsteady = daemon->ladder.rung != MUSTER_DAEMON_AS_DECLARED || daemon->ladder.streak;
   if (unsteady && beat - started >= daemon->policy.stable) muster_root_reset_ladder(root, index);
   if (beat < root->floor) beat = root->floor;
-  if (now - beat >= daemon->spec.heartbeat) muster_root_kill_hung(root, index);
-  else muster_root_expect_beat(root, root_later(beat, daemon->spec.heartbeat));
+  if (now - beat >= heartbeat) muster_root_kill_hung(root, index);
+  else muster_root_expect_beat(root, root_later(beat, heartbeat));
 }
 
 // If the root comes late it was stopped itself, and with it perhaps everyone: all get their time anew. But not twice in a row,
@@ -110,13 +111,13 @@ static void look_at_beats(muster_root *root, muster_deadline now) {
 static void stop_next(muster_root *root, muster_deadline now) {
   for (; root->stop_next > 0; root->stop_next--) {
     uint32_t index = root->stop_next - 1;
-    root_daemon *daemon = &root->daemons[index];
-    muster_daemon_phase phase = (muster_daemon_phase)daemon->facts.phase;
+    const muster_daemon_spec *spec = &root->parts[index].spec;
+    muster_daemon_phase phase = (muster_daemon_phase)root->daemons[index].facts.phase;
     if (phase == MUSTER_DAEMON_RUNNING) {
-      daemon->facts.phase = MUSTER_DAEMON_STOPPING;
-      root->due[index] = root->hurry ? now : root_later(now, daemon->spec.stop_grace);
+      root->daemons[index].facts.phase = MUSTER_DAEMON_STOPPING;
+      root->due[index] = root->hurry ? now : root_later(now, spec->stop_grace);
       muster_root_publish(root, index);
-      if (daemon->spec.stop_grace) (void)kill(root->pids[index], daemon->spec.stop_signal);
+      if (spec->stop_grace) (void)kill(root->pids[index], spec->stop_signal);
       return;
     }
     if (phase != MUSTER_DAEMON_ENDED && phase != MUSTER_DAEMON_ABANDONED) return;
@@ -221,6 +222,7 @@ int muster_root_run(muster_root *root) {
   if (!alone) return EBUSY;
   root->ran = 1;
   enter(root);
+  muster_root_rehearse(root);
   run(root);
   leave(root);
   errno = saved;
