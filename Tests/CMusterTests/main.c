@@ -81,6 +81,7 @@
   X(ring_scribble) \
   X(ring) \
   X(root_hostile) \
+  X(root_memory) \
   X(root_odd) \
   X(root_policy) \
   X(root_restart) \

@@ -210,8 +210,8 @@ int muster_root_size(const muster_daemon_spec *MUSTER_NONNULL specs, uint32_t co
 //              long or there twice; numbers beyond their limits; DECIDE without `decide`; a name as of muster_region_open
 //   EBUSY      a root of that name runs, or daemons of one that was killed are not gone by the deadline
 //   EEXIST     the name is that of something else
-//   EOVERFLOW  more memory than can be mapped
-//   ENOSPC, ENOMEM, EACCES, EPERM, EMFILE, ENFILE, EFBIG, EDQUOT  from muster_region_open and mmap(2)
+//   EOVERFLOW  more memory than can be mapped, or than a file may have: see EFBIG of muster_region_open
+//   ENOSPC, ENOMEM, EACCES, EPERM, EMFILE, ENFILE, EDQUOT  from muster_region_open and mmap(2)
 int muster_root_start(const char *MUSTER_NONNULL name, const muster_daemon_spec *MUSTER_NONNULL specs, uint32_t count,
                       const muster_root_options *MUSTER_NULLABLE options,
                       muster_root *MUSTER_NULLABLE *MUSTER_NONNULL root) MUSTER_MUST_CHECK;
@@ -434,7 +434,8 @@ int muster_root_observe(const char *MUSTER_NONNULL name, uint32_t flags,
 void muster_root_view_close(muster_root_view *MUSTER_NULLABLE view);
 uint32_t muster_root_view_count(const muster_root_view *MUSTER_NONNULL view);
 
-// Return 0, EINVAL (no such daemon), EBADMSG; EAGAIN: the root was quicker each of many times.
+// Return 0, EINVAL (no such daemon), EBADMSG; EAGAIN: the root was quicker each of many times. The first one also what keeps it from
+// finding out whether the root is alive, as muster_region_inspect: EMFILE, ENFILE, ENOMEM, EACCES, EIO, EPROTO.
 int muster_root_view_root(const muster_root_view *MUSTER_NONNULL view,
                           muster_root_status *MUSTER_NONNULL status) MUSTER_MUST_CHECK;
 int muster_root_view_daemon(const muster_root_view *MUSTER_NONNULL view, uint32_t index,
