@@ -28,10 +28,10 @@ static void default_action(int number) {
 // What the root has for itself, and what is to stop the daemon, must reach it: a root may have been started with all signals blocked,
 // as a child of a thread that has them so, and its daemons could then be stopped by SIGKILL alone.
 static void restore_signals(const muster_root *root, uint32_t index) {
-  const int ours[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, root->parts[index].spec.stop_signal};
+  const int stop = root->parts[index].spec.stop_signal, ours[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, stop};
   sigset_t mask = root->mask_before;
   for (size_t k = 0; k < sizeof ours / sizeof *ours; k++) {
-    default_action(ours[k]);
+    if (ours[k] == stop || sigismember(&root->ignored, ours[k]) != 1) default_action(ours[k]);
     sigdelset(&mask, ours[k]);
   }
   sigprocmask(SIG_SETMASK, &mask, NULL);

@@ -20,10 +20,20 @@ static int is_alone(void) {
   return stat("/proc/self/task", &tasks) != 0 || tasks.st_nlink <= 3;
 }
 
+// Blocked it would be there to be waited for all the same.
+static void heed_unless_ignored(muster_root *root, int number) {
+  struct sigaction found;
+  int ignored = sigaction(number, NULL, &found) == 0 && found.sa_handler == SIG_IGN;
+  sigaddset(ignored ? &root->ignored : &root->signals, number);
+}
+
 static void enter(muster_root *root) {
   sigemptyset(&root->signals);
-  const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
-  for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) sigaddset(&root->signals, numbers[k]);
+  sigemptyset(&root->ignored);
+  sigaddset(&root->signals, SIGCHLD);
+  sigaddset(&root->signals, SIGTERM);
+  heed_unless_ignored(root, SIGINT);
+  heed_unless_ignored(root, SIGHUP);
   sigprocmask(SIG_BLOCK, &root->signals, &root->mask_before);
   // Not ignored, or children would leave nothing to be waited for; and not for those that merely stop.
   struct sigaction plain = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP};
@@ -107,6 +117,14 @@ static void look_at_beats(muster_root *root, muster_deadline now) {
 
 // ---- The end
 
+// Who is stopped (SIGSTOP, or SIGTTIN: it is in the background of its terminal) does not see the signal before it goes on; and one that
+// waits for its transaction waits for that to go on.
+static void ask_to_stop(pid_t pid, int signal) {
+  (void)kill(pid, signal);
+  (void)kill(-pid, SIGCONT);
+  (void)kill(pid, SIGCONT);
+}
+
 // The root stops its daemons from the last to the first: each is gone before the one before it is asked.
 static void stop_next(muster_root *root, muster_deadline now) {
   for (; root->stop_next > 0; root->stop_next--) {
@@ -117,7 +135,7 @@ static void stop_next(muster_root *root, muster_deadline now) {
       root->daemons[index].facts.phase = MUSTER_DAEMON_STOPPING;
       root->due[index] = root->hurry ? now : root_later(now, spec->stop_grace);
       muster_root_publish(root, index);
-      if (spec->stop_grace) (void)kill(root->pids[index], spec->stop_signal);
+      if (spec->stop_grace) ask_to_stop(root->pids[index], spec->stop_signal);
       return;
     }
     if (phase != MUSTER_DAEMON_ENDED && phase != MUSTER_DAEMON_ABANDONED) return;

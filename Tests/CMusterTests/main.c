@@ -85,6 +85,7 @@
   X(root_odd) \
   X(root_policy) \
   X(root_restart) \
+  X(root_signals) \
   X(root_transaction) \
   X(root) \
   X(seqlock_claim) \

@@ -338,7 +338,7 @@ static void unlimited(muster_root *root, muster_root_event_kind kind, uint32_t d
 }
 
 static void fork_fails(void) {
-  const muster_daemon_spec specs[] = {{.name = "a", .run = root_test_polite, .state_size = 8, .tries = 1}};
+  const muster_daemon_spec specs[] = {{.name = "a", .run = root_test_idle, .state_size = 8, .tries = 1}};
   root_test_scene scene = {.specs = specs, .count = 1, .before = at_most, .options = {.tell = unlimited}};
   root_test_begin(&scene);
   root_test_join(&scene, 0);

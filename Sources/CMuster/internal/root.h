@@ -106,7 +106,7 @@ struct muster_root {
   muster_deadline floor;               // no heartbeat counts as earlier
   int64_t shortest;                    // heartbeat; 0: none is declared
   int forgave;                         // the last look raised the floor
-  sigset_t signals, mask_before;
+  sigset_t signals, ignored, mask_before;
   struct sigaction child_before;
   int subreaper_before;
   struct muster_daemon self;           // a child's
