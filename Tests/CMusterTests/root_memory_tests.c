@@ -130,20 +130,6 @@ static void transaction_has_no_memory(void) {
 
 // ---- The region
 
-static int idles(muster_daemon *self, void *context) { return root_test_idle(self, context); }
-
-static int lay(const char *name, uint64_t bytes) {
-  const muster_daemon_spec spec = {.name = "a", .run = idles, .state_size = bytes};
-  unsigned before = count_descriptors();
-  muster_root *root;
-  int status = muster_root_start(name, &spec, 1, NULL, &root);
-  CHECK_EQUAL(root != NULL, status == 0);
-  muster_root_close(root);
-  CHECK_EQUAL(count_descriptors(), before);
-  CHECK_EQUAL(access(shm_path(name), F_OK), -1);
-  return status;
-}
-
 static uint64_t address_space(void) {
   unsigned long pages = 0;
   FILE *file = fopen("/proc/self/statm", "r");
@@ -153,21 +139,37 @@ static uint64_t address_space(void) {
   return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+// With so much address space more than there is taken; 0: as much as there is.
+static int lay_within(const char *name, uint64_t bytes, uint64_t more) {
+  const muster_daemon_spec spec = {.name = "a", .run = root_test_idle, .state_size = bytes};
+  unsigned before = count_descriptors();
+  struct rlimit all, limit;
+  getrlimit(RLIMIT_AS, &all);
+  limit = all;
+  if (more) limit.rlim_cur = address_space() + more;
+  REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
+  muster_root *root;
+  int status = muster_root_start(name, &spec, 1, NULL, &root);
+  REQUIRE(setrlimit(RLIMIT_AS, &all) == 0);
+  CHECK_EQUAL(root != NULL, status == 0);
+  muster_root_close(root);
+  CHECK_EQUAL(count_descriptors(), before);
+  CHECK_EQUAL(access(shm_path(name), F_OK), -1);
+  return status;
+}
+
+static int lay(const char *name, uint64_t bytes) { return lay_within(name, bytes, 0); }
+
 // At each limit of the address space it is refused whole, or starts.
 static void address_space_is_limited(void) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   test_skip("a sanitizer has all of the address space");
 #endif
   const char *name = test_name("limited");
-  CHECK_STATUS(lay(name, 4 << 20), 0);
-  struct rlimit limit;
-  getrlimit(RLIMIT_AS, &limit);
   unsigned refused = 0;
   int status = ENOMEM;
-  for (uint64_t more = 0; status && more < 64 << 20; more += 128 << 10) {
-    limit.rlim_cur = address_space() + more;
-    REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
-    status = lay(name, 4 << 20);
+  for (uint64_t more = 4096; status && more < 64 << 20; more += more < 128 << 10 ? 4096 : 128 << 10) {
+    status = lay_within(name, 1 << 20, more);
     refused += status != 0;
     if (status) CHECK_STATUS(status, ENOMEM);
   }

@@ -465,7 +465,7 @@ static void storm(void) {
 // ---- An idle root sleeps: it wakes for heartbeats alone, once a period.
 
 static void idle(void) {
-  enum { PERIOD = 100 };
+  enum { PERIOD = 500 };
   static const char *const names[ROOT_TEST_DAEMONS] = {"a", "b", "c", "d", "e", "f", "g", "h"};
   muster_daemon_spec specs[ROOT_TEST_DAEMONS];
   for (int k = 0; k < ROOT_TEST_DAEMONS; k++)
@@ -478,7 +478,7 @@ static void idle(void) {
   do CHECK_STATUS(muster_root_view_root(scene.view, &before), 0);
   while (before.starts < ROOT_TEST_DAEMONS);
   muster_deadline begun = muster_clock_now();
-  test_pause(500 * MS);
+  test_pause(1000 * MS);
   CHECK_STATUS(muster_root_view_root(scene.view, &after), 0);
   int64_t periods = (muster_clock_now() - begun) / (PERIOD * MS);
   CHECK(after.wakes - before.wakes <= (uint64_t)periods + 1);
