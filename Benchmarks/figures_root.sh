@@ -14,7 +14,7 @@ figures_root() {
   fi
   if wanted root.supervised; then
     take 'root.own root.own.bare' "$build/root_restart" one 2 16 $samples
-    for kind in runit s6 supervisord; do
+    for kind in runit s6 supervisord otp; do
       take "root.$kind" "$build/root_supervised" $kind $([ $quick = 1 ] && echo 1 || echo 5)
       figure root.supervised root.own "root.$kind" us - "root, SIGKILL to the successor's first instruction, beside $kind, which has to exec"
     done

@@ -1,4 +1,4 @@
-// How long other supervisors take to start again what was killed: root_supervised runit|s6|supervisord SAMPLES
+// How long other supervisors take to start again what was killed: root_supervised runit|s6|supervisord|otp SAMPLES
 //
 // From SIGKILL to the first instruction of main of the successor, a program that is started by exec: their way. Each lives for a bit
 // more than a second first, since they put off the restart of what lived shorter. Prints the median microseconds; skipped where there
@@ -46,28 +46,59 @@ static void write_file(const char *path, const char *text) {
   if (fclose(out) || chmod(path, 0700)) bench_fail(path, errno);
 }
 
+static void exec_supervisord(void) {
+  char path[128], text[1200];
+  snprintf(path, sizeof path, "%s/conf", folder);
+  snprintf(text, sizeof text,
+           "[supervisord]\nnodaemon=true\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile=%s/pid\n"
+           "[program:x]\ncommand=%s child %s\nautorestart=true\nstartsecs=0\nstdout_logfile=NONE\nstderr_logfile=NONE\n",
+           folder, self, file);
+  write_file(path, text);
+  execlp("supervisord", "supervisord", "-c", path, (char *)NULL);
+}
+
+static void exec_service(const char *supervisor) {
+  char path[128], text[1200];
+  snprintf(path, sizeof path, "%s/run", service);
+  snprintf(text, sizeof text, "#!/bin/sh\nexec '%s' child '%s'\n", self, file);
+  write_file(path, text);
+  execlp(supervisor, supervisor, service, (char *)NULL);
+}
+
+// A server that owns the port of the program, and ends with it; a supervisor that starts it again.
+static void exec_otp(void) {
+  static const char script[] =
+      "#!/usr/bin/env escript\n"
+      "-mode(compile).\n"
+      "-export([init/1, start_link/2, handle_info/2, handle_call/3, handle_cast/2]).\n"
+      "main([Program, File]) ->\n"
+      "  {ok, _} = supervisor:start_link(?MODULE, {top, Program, File}),\n"
+      "  receive after infinity -> ok end.\n"
+      "start_link(Program, File) -> gen_server:start_link(?MODULE, {port, Program, File}, []).\n"
+      "init({top, Program, File}) ->\n"
+      "  {ok, {#{strategy => one_for_one, intensity => 1000, period => 1},\n"
+      "        [#{id => x, start => {?MODULE, start_link, [Program, File]}}]}};\n"
+      "init({port, Program, File}) ->\n"
+      "  {ok, open_port({spawn_executable, Program}, [{args, [\"child\", File]}, exit_status])}.\n"
+      "handle_info({Port, {exit_status, Status}}, Port) -> {stop, {died, Status}, Port};\n"
+      "handle_info(_, Port) -> {noreply, Port}.\n"
+      "handle_call(_, _, Port) -> {reply, ok, Port}.\n"
+      "handle_cast(_, Port) -> {noreply, Port}.\n";
+  char path[128];
+  snprintf(path, sizeof path, "%s/top", folder);
+  write_file(path, script);
+  execlp("escript", "escript", path, self, file, (char *)NULL);
+}
+
 static void run_supervisor(void *context, unsigned index) {
   (void)index;
   const char *kind = context;
-  char path[128], text[1200];
   int quiet = open("/dev/null", O_RDWR | O_CLOEXEC);
   dup2(quiet, 1);
   dup2(quiet, 2);
-  if (!strcmp(kind, "supervisord")) {
-    snprintf(path, sizeof path, "%s/conf", folder);
-    snprintf(text, sizeof text,
-             "[supervisord]\nnodaemon=true\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile=%s/pid\n"
-             "[program:x]\ncommand=%s child %s\nautorestart=true\nstartsecs=0\nstdout_logfile=NONE\nstderr_logfile=NONE\n",
-             folder, self, file);
-    write_file(path, text);
-    execlp("supervisord", "supervisord", "-c", path, (char *)NULL);
-  } else {
-    snprintf(path, sizeof path, "%s/run", service);
-    snprintf(text, sizeof text, "#!/bin/sh\nexec '%s' child '%s'\n", self, file);
-    write_file(path, text);
-    if (!strcmp(kind, "runit")) execlp("runsv", "runsv", service, (char *)NULL);
-    else execlp("s6-supervise", "s6-supervise", service, (char *)NULL);
-  }
+  if (!strcmp(kind, "supervisord")) exec_supervisord();
+  else if (!strcmp(kind, "otp")) exec_otp();
+  else exec_service(!strcmp(kind, "runit") ? "runsv" : "s6-supervise");
   _exit(127);
 }
 
@@ -75,6 +106,13 @@ static void clean_up(void) {
   char command[160];
   snprintf(command, sizeof command, "rm -rf '%s'", folder);
   if (system(command)) fprintf(stderr, "left: %s\n", folder);
+}
+
+static const char *missing(const char *kind) {
+  if (!strcmp(kind, "runit")) return "no runsv (runit)";
+  if (!strcmp(kind, "s6")) return "no s6-supervise (s6)";
+  if (!strcmp(kind, "supervisord")) return "no supervisord (supervisor)";
+  return "no escript, or it can't run a supervisor (erlang-base)";
 }
 
 // Returns 0, or -1: it ended before anything was started.
@@ -89,7 +127,7 @@ static int await_life(place *mine, uint32_t lives, pid_t supervisor) {
 
 int main(int count, char **words) {
   if (count == 3 && !strcmp(words[1], "child")) return supervised(words[2]);
-  if (count != 3) return fputs("root_supervised runit|s6|supervisord SAMPLES\n", stderr), 2;
+  if (count != 3) return fputs("root_supervised runit|s6|supervisord|otp SAMPLES\n", stderr), 2;
   bench_limit(120);
   size_t samples = (size_t)atol(words[2]);
   strcpy(folder, "/tmp/muster-bench-XXXXXX");
@@ -105,7 +143,7 @@ int main(int count, char **words) {
   for (uint32_t k = 0; k <= samples; k++) {
     if (await_life(mine, k + 1, supervisor)) {
       clean_up();
-      bench_skip("no such supervisor");
+      bench_skip(missing(words[1]));
     }
     if (k > 0) took[k - 1] = mine->began - took[k - 1];
     if (k == samples) break;

@@ -40,7 +40,7 @@ int muster_root_size(const muster_daemon_spec *specs, uint32_t count, uint64_t *
   *bytes = 0;
   if (!specs_fit(specs, count)) return EINVAL;
   root_map map;
-  int status = muster_root_map_of(specs, count, &map, NULL, 0);
+  int status = muster_root_map_of(specs, count, &map, NULL);
   if (!status) *bytes = map.size;
   return status;
 }
@@ -48,10 +48,7 @@ int muster_root_size(const muster_daemon_spec *specs, uint32_t count, uint64_t *
 // ---- The root's own memory
 
 static void forget(muster_root *root) {
-  free(root->daemons);
-  free(root->arenas);
-  free(root->pids);
-  free(root->due);
+  muster_root_drop_tables(root);
   free(root);
 }
 
@@ -59,11 +56,7 @@ static muster_root *make(uint32_t count) {
   muster_root *root = calloc(1, sizeof *root);
   if (!root) return NULL;
   root->count = count;
-  root->daemons = calloc(count, sizeof *root->daemons);
-  root->arenas = calloc(count, sizeof *root->arenas);
-  root->pids = calloc(count, sizeof *root->pids);
-  root->due = calloc(count, sizeof *root->due);
-  if (root->daemons && root->arenas && root->pids && root->due) return root;
+  if (muster_root_lay_tables(root) == 0) return root;
   forget(root);
   return NULL;
 }
@@ -71,13 +64,13 @@ static muster_root *make(uint32_t count) {
 static void take_specs(muster_root *root, const muster_daemon_spec *specs) {
   uint64_t seed = root->options.seed ? root->options.seed : (uint64_t)muster_clock_now() ^ (uint64_t)getpid() << 32;
   for (uint32_t k = 0; k < root->count; k++) {
-    root_daemon *daemon = &root->daemons[k];
-    daemon->spec = specs[k];
-    if (!daemon->spec.stop_signal) daemon->spec.stop_signal = SIGTERM;
-    if (!daemon->spec.stop_grace) daemon->spec.stop_grace = 5 * INT64_C(1000000000);
-    if (daemon->spec.stop_grace == MUSTER_ROOT_NONE) daemon->spec.stop_grace = 0;
-    (void)muster_root_policy_of(&specs[k], &daemon->policy);
-    daemon->ladder.random = seed + k;
+    muster_daemon_spec *spec = &root->parts[k].spec;
+    *spec = specs[k];
+    if (!spec->stop_signal) spec->stop_signal = SIGTERM;
+    if (!spec->stop_grace) spec->stop_grace = 5 * INT64_C(1000000000);
+    if (spec->stop_grace == MUSTER_ROOT_NONE) spec->stop_grace = 0;
+    (void)muster_root_policy_of(&specs[k], &root->daemons[k].policy);
+    root->daemons[k].ladder.random = seed + k;
     int64_t beat = specs[k].heartbeat;
     if (beat && (!root->shortest || beat < root->shortest)) root->shortest = beat;
   }
@@ -85,12 +78,12 @@ static void take_specs(muster_root *root, const muster_daemon_spec *specs) {
 
 // ---- The region
 
-static void fill_slot(const root_daemon *daemon, root_slot *slot) {
-  strcpy(slot->name, daemon->spec.name);
-  slot->arena = daemon->place.arena;
-  slot->arena_size = daemon->place.desk - daemon->place.arena;
-  slot->state_size = daemon->spec.state_size;
-  slot->heartbeat = daemon->spec.heartbeat;
+static void fill_slot(const root_part *part, root_slot *slot) {
+  strcpy(slot->name, part->spec.name);
+  slot->arena = part->place.arena;
+  slot->arena_size = part->place.desk - part->place.arena;
+  slot->state_size = part->spec.state_size;
+  slot->heartbeat = part->spec.heartbeat;
 }
 
 // Lays out head, slots and arenas before anybody can see them.
@@ -101,11 +94,11 @@ static int fill(void *payload, size_t size, void *context) {
   *head = (root_head){.magic = ROOT_MAGIC, .version = ROOT_VERSION, .page = (uint32_t)root->page, .count = root->count,
                       .pid = root->pid, .size = size + HEADER, .started = muster_clock_now()};
   for (uint32_t k = 0; k < root->count; k++) {
-    const root_daemon *daemon = &root->daemons[k];
+    const root_part *part = &root->parts[k];
     muster_arena_shape shape;
-    muster_root_shape_of(&daemon->spec, &shape);
-    fill_slot(daemon, (root_slot *)(void *)(base + ROOT_SLOTS_OFFSET + (uint64_t)k * ROOT_SLOT_SIZE));
-    int status = muster_arena_init(base + daemon->place.arena, daemon->place.desk - daemon->place.arena, &shape);
+    muster_root_shape_of(&part->spec, &shape);
+    fill_slot(part, (root_slot *)(void *)(base + ROOT_SLOTS_OFFSET + (uint64_t)k * ROOT_SLOT_SIZE));
+    int status = muster_arena_init(base + part->place.arena, part->place.desk - part->place.arena, &shape);
     if (status) return status;
   }
   return 0;
@@ -151,13 +144,12 @@ static int attach(muster_root *root) {
   root->inode = file.st_ino;
   root->base = muster_region_base(root->region);
   muster_root_collapse(root);
-  status = muster_root_protect_root(root);
   for (uint32_t k = 0; k < root->count && !status; k++) {
-    const root_place *place = &root->daemons[k].place;
-    status = muster_arena_attach(root->base + place->arena, place->desk - place->arena, &root->arenas[k]);
-    root->daemons[k].spec.name = root_slot_of(root, k)->name;
+    root_part *part = &root->parts[k];
+    status = muster_arena_attach(root->base + part->place.arena, part->place.desk - part->place.arena, &part->arena);
+    part->spec.name = root_slot_of(root, k)->name;
   }
-  return status;
+  return status ? status : muster_root_protect_root(root);
 }
 
 static void end_region(muster_root *root) {
@@ -172,7 +164,7 @@ static void end_region(muster_root *root) {
 static int start(muster_root *root, const char *name, const muster_daemon_spec *specs) {
   root_map map;
   take_specs(root, specs);
-  int status = muster_root_map_of(specs, root->count, &map, &root->daemons[0].place, sizeof *root->daemons);
+  int status = muster_root_map_of(specs, root->count, &map, root->parts);
   if (status) return status;
   root->page = map.page;
   root->rows_size = map.rows_size;

@@ -28,23 +28,39 @@ static void default_action(int number) {
 // What the root has for itself, and what is to stop the daemon, must reach it: a root may have been started with all signals blocked,
 // as a child of a thread that has them so, and its daemons could then be stopped by SIGKILL alone.
 static void restore_signals(const muster_root *root, uint32_t index) {
-  const int ours[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, root->daemons[index].spec.stop_signal};
+  const int stop = root->parts[index].spec.stop_signal, ours[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, stop};
   sigset_t mask = root->mask_before;
   for (size_t k = 0; k < sizeof ours / sizeof *ours; k++) {
-    default_action(ours[k]);
+    if (ours[k] == stop || sigismember(&root->ignored, ours[k]) != 1) default_action(ours[k]);
     sigdelset(&mask, ours[k]);
   }
   sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
-static void become(muster_root *root, uint32_t index) {
-  const root_daemon *daemon = &root->daemons[index];
+// Each function's first call is looked up by the dynamic linker, which takes longer than most of these calls, and touches some hundred KiB
+// that have to be mapped and unmapped. What was looked up before the fork is known in each child.
+void muster_root_rehearse(const muster_root *root) {
+  struct sigaction none;
+  sigset_t mask;
+  int signal;
+  (void)setpgid(0, getpgid(0));
+  (void)prctl(PR_GET_PDEATHSIG, &signal);
+  (void)getppid();
+  (void)muster_root_mseal(root->base, 0);
+  sigaction(SIGTERM, NULL, &none);
+  sigemptyset(&mask);
+  sigdelset(&mask, SIGTERM);
+  sigprocmask(SIG_BLOCK, &mask, NULL);
+}
+
+// Its index, and how it came to be, stand there.
+static void become(muster_root *root) {
   muster_daemon *self = &root->self;
-  *self = (muster_daemon){.root = root, .index = index, .pid = getpid(), .arena = &root->arenas[index],
-                          .desk = root_desk_of(root, index)};
-  self->beat_every = daemon->spec.heartbeat / 4;
-  self->how = (muster_daemon_start){.starts = daemon->facts.starts, .rung = daemon->ladder.rung,
-                                    .attempts = daemon->ladder.attempts, .death = daemon->death};
+  self->root = root;
+  self->pid = getpid();
+  self->arena = &root->parts[self->index].arena;
+  self->desk = root_desk_of(root, self->index);
+  self->beat_every = root->parts[self->index].spec.heartbeat / 4;
   if (muster_fork_guard(&self->guard)) _exit(ROOT_EXIT_UNPROTECTED);
 }
 
@@ -109,18 +125,19 @@ static void redo(muster_daemon *self) {
   self->how.changing = muster_arena_changing(self->arena) != 0;
 }
 
-static void settle(muster_root *root, muster_daemon *self) {
-  const root_daemon *daemon = &root->daemons[self->index];
-  const muster_daemon_spec *spec = &daemon->spec;
+static void settle(const muster_root *root, muster_daemon *self) {
+  const muster_daemon_spec *spec = &root->parts[self->index].spec;
+  uint64_t checkpoint = self->how.checkpoint;
+  self->how.checkpoint = 0;
   // In a new region all is zeros.
   if (self->how.starts > 1) {
     muster_arena_lay_head(self->arena);
     redo(self);
-    switch (daemon->ladder.rung) {
+    switch (self->how.rung) {
       case MUSTER_DAEMON_AS_DECLARED:
         follow(self, spec, spec->policy == MUSTER_DAEMON_DECIDE ? decide(self, spec) : spec->policy);
         break;
-      case MUSTER_DAEMON_CHECKPOINTS: load(self, spec, place_of(self->arena, daemon->ladder.checkpoint)); break;
+      case MUSTER_DAEMON_CHECKPOINTS: load(self, spec, place_of(self->arena, checkpoint)); break;
       default: zero(self); break;
     }
   }
@@ -130,12 +147,13 @@ static void settle(muster_root *root, muster_daemon *self) {
   __atomic_store_n(&desk->found, (uint32_t)self->how.found + 1, __ATOMIC_RELEASE);
 }
 
-void muster_root_child_main(muster_root *root, uint32_t index) {
+void muster_root_child_main(muster_root *root) {
+  uint32_t index = root->self.index;
   tie(root);
   if (muster_root_protect_daemon(root, index)) _exit(ROOT_EXIT_UNPROTECTED);
   restore_signals(root, index);
-  become(root, index);
+  become(root);
   settle(root, &root->self);
-  const muster_daemon_spec *spec = &root->daemons[index].spec;
+  const muster_daemon_spec *spec = &root->parts[index].spec;
   _exit(spec->run(&root->self, spec->context) & 0xff);
 }

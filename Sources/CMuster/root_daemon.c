@@ -20,12 +20,12 @@
 
 void muster_root_publish(muster_root *root, uint32_t index) {
   const root_facts *facts = &root->daemons[index].facts;
-  muster_root_row_write(&root_slot_of(root, index)->row, (const uint64_t *)(const void *)facts,
+  muster_root_row_write(root_row_of(root, index), (const uint64_t *)(const void *)facts,
                         sizeof *facts / sizeof(uint64_t));
 }
 
 void muster_root_publish_self(muster_root *root) {
-  root_row *row = (root_row *)(void *)(root->base + ROOT_OWN_ROW_OFFSET);
+  root_row *row = (root_row *)(void *)(root->rows + ROOT_OWN_ROW_OFFSET);
   muster_root_row_write(row, (const uint64_t *)(const void *)&root->words, sizeof root->words / sizeof(uint64_t));
 }
 
@@ -33,7 +33,7 @@ static void tell(muster_root *root, muster_root_event_kind kind, uint32_t index)
   if (!root->options.tell) return;
   muster_daemon_status status;
   const root_slot *slot = root_slot_of(root, index);
-  if (muster_root_status_of(slot, root_desk_of(root, index), &root->arenas[index], &status)) return;
+  if (muster_root_status_of(slot, root_desk_of(root, index), &root->parts[index].arena, &status)) return;
   root->options.tell(root, kind, index, &status, root->options.context);
 }
 
@@ -53,10 +53,10 @@ uint32_t muster_root_index_of(const muster_root *root, pid_t pid) {
 
 static void checkpoints_of(const muster_root *root, uint32_t index, root_checkpoints *there) {
   there->count = 0;
-  if (!root->daemons[index].spec.checkpoints) return;
+  if (!root->parts[index].spec.checkpoints) return;
   muster_arena_checkpoint kept[MUSTER_ARENA_CHECKPOINTS_MAX];
   uint32_t count = 0;
-  if (muster_arena_checkpoints(&root->arenas[index], 0, kept, MUSTER_ARENA_CHECKPOINTS_MAX, &count)) return;
+  if (muster_arena_checkpoints(&root->parts[index].arena, 0, kept, MUSTER_ARENA_CHECKPOINTS_MAX, &count)) return;
   if (count > MUSTER_ARENA_CHECKPOINTS_MAX) count = MUSTER_ARENA_CHECKPOINTS_MAX;
   for (uint32_t k = 0; k < count; k++) there->numbers[k] = kept[k].number;
   there->count = count;
@@ -84,9 +84,10 @@ static void not_forked(muster_root *root, uint32_t index, int error) {
 }
 
 // When its stable time is to be looked for: of one with a heartbeat, that is done with the beats.
-static muster_deadline stable_at(const root_daemon *daemon, muster_deadline now) {
+static muster_deadline stable_at(const muster_root *root, uint32_t index, muster_deadline now) {
+  const root_daemon *daemon = &root->daemons[index];
   const root_ladder *ladder = &daemon->ladder;
-  if (daemon->spec.heartbeat || (ladder->rung == MUSTER_DAEMON_AS_DECLARED && !ladder->streak)) return MUSTER_DEADLINE_NEVER;
+  if (root->parts[index].spec.heartbeat || (ladder->rung == MUSTER_DAEMON_AS_DECLARED && !ladder->streak)) return MUSTER_DEADLINE_NEVER;
   return root_later(now, daemon->policy.stable);
 }
 
@@ -101,20 +102,31 @@ static void forked(muster_root *root, uint32_t index, pid_t pid, muster_deadline
   daemon->facts.fork_error = 0;
   daemon->fork_delay = 0;
   daemon->hung = 0;
-  enter_phase(root, index, MUSTER_DAEMON_RUNNING, stable_at(daemon, now));
-  if (daemon->spec.heartbeat) muster_root_expect_beat(root, root_later(now, daemon->spec.heartbeat));
+  enter_phase(root, index, MUSTER_DAEMON_RUNNING, stable_at(root, index, now));
+  int64_t heartbeat = root->parts[index].spec.heartbeat;
+  if (heartbeat) muster_root_expect_beat(root, root_later(now, heartbeat));
   tell(root, MUSTER_ROOT_STARTED, index);
+}
+
+// What the child is to know of all this, which it does not have.
+static void introduce(muster_root *root, uint32_t index) {
+  const root_daemon *daemon = &root->daemons[index];
+  root->self.index = index;
+  root->self.how = (muster_daemon_start){.starts = daemon->facts.starts, .rung = daemon->ladder.rung,
+                                         .attempts = daemon->ladder.attempts, .checkpoint = daemon->facts.checkpoint,
+                                         .death = daemon->death};
 }
 
 // The child has the program's signal handlers until it has put its own in order: what asks it to stop has to wait so long.
 static pid_t fork_daemon(muster_root *root, uint32_t index) {
-  int number = root->daemons[index].spec.stop_signal, error, waits = sigismember(&root->signals, number) == 1;
+  int number = root->parts[index].spec.stop_signal, error, waits = sigismember(&root->signals, number) == 1;
   sigset_t stop;
   sigemptyset(&stop);
   sigaddset(&stop, number);
   if (!waits) sigprocmask(SIG_BLOCK, &stop, NULL);
+  introduce(root, index);
   pid_t pid = fork();
-  if (pid == 0) muster_root_child_main(root, index);
+  if (pid == 0) muster_root_child_main(root);
   error = errno;
   if (!waits && sigismember(&root->mask_before, number) != 1) sigprocmask(SIG_UNBLOCK, &stop, NULL);
   errno = error;
@@ -165,9 +177,9 @@ static int was_asked(muster_daemon_end how) { return how == MUSTER_DAEMON_STOPPE
 static int64_t lived(const muster_root *root, uint32_t index) {
   const root_daemon *daemon = &root->daemons[index];
   int64_t started = (int64_t)daemon->facts.started_at, end = daemon->death.at;
-  if (daemon->spec.heartbeat) {
+  if (root->parts[index].spec.heartbeat) {
     muster_arena_info info;
-    muster_arena_info_of(&root->arenas[index], &info);
+    muster_arena_info_of(&root->parts[index].arena, &info);
     end = info.beat < end ? info.beat : started;
   }
   return end > started ? end - started : 0;

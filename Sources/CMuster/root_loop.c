@@ -20,10 +20,20 @@ static int is_alone(void) {
   return stat("/proc/self/task", &tasks) != 0 || tasks.st_nlink <= 3;
 }
 
+// Blocked it would be there to be waited for all the same.
+static void heed_unless_ignored(muster_root *root, int number) {
+  struct sigaction found;
+  int ignored = sigaction(number, NULL, &found) == 0 && found.sa_handler == SIG_IGN;
+  sigaddset(ignored ? &root->ignored : &root->signals, number);
+}
+
 static void enter(muster_root *root) {
   sigemptyset(&root->signals);
-  const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP};
-  for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) sigaddset(&root->signals, numbers[k]);
+  sigemptyset(&root->ignored);
+  sigaddset(&root->signals, SIGCHLD);
+  sigaddset(&root->signals, SIGTERM);
+  heed_unless_ignored(root, SIGINT);
+  heed_unless_ignored(root, SIGHUP);
   sigprocmask(SIG_BLOCK, &root->signals, &root->mask_before);
   // Not ignored, or children would leave nothing to be waited for; and not for those that merely stop.
   struct sigaction plain = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP};
@@ -76,21 +86,22 @@ void muster_root_expect_beat(muster_root *root, muster_deadline by) {
 // A time that is not there yet was not stored by a beat: a stray store shall not keep a daemon that hangs.
 static muster_deadline last_beat(const muster_root *root, uint32_t index, muster_deadline now) {
   muster_arena_info info;
-  muster_arena_info_of(&root->arenas[index], &info);
+  muster_arena_info_of(&root->parts[index].arena, &info);
   muster_deadline started = (muster_deadline)root->daemons[index].facts.started_at;
   if (info.beat < started || (info.beat > now && info.beat > muster_clock_now())) return started;
   return info.beat < now ? info.beat : now;
 }
 
 static void look_at_beat(muster_root *root, uint32_t index, muster_deadline now) {
-  root_daemon *daemon = &root->daemons[index];
-  if (!daemon->spec.heartbeat || daemon->facts.phase != MUSTER_DAEMON_RUNNING) return;
+  const root_daemon *daemon = &root->daemons[index];
+  int64_t heartbeat = root->parts[index].spec.heartbeat;
+  if (!heartbeat || daemon->facts.phase != MUSTER_DAEMON_RUNNING) return;
   muster_deadline beat = last_beat(root, index, now), started = (muster_deadline)daemon->facts.started_at;
   int unsteady = daemon->ladder.rung != MUSTER_DAEMON_AS_DECLARED || daemon->ladder.streak;
   if (unsteady && beat - started >= daemon->policy.stable) muster_root_reset_ladder(root, index);
   if (beat < root->floor) beat = root->floor;
-  if (now - beat >= daemon->spec.heartbeat) muster_root_kill_hung(root, index);
-  else muster_root_expect_beat(root, root_later(beat, daemon->spec.heartbeat));
+  if (now - beat >= heartbeat) muster_root_kill_hung(root, index);
+  else muster_root_expect_beat(root, root_later(beat, heartbeat));
 }
 
 // If the root comes late it was stopped itself, and with it perhaps everyone: all get their time anew. But not twice in a row,
@@ -106,17 +117,25 @@ static void look_at_beats(muster_root *root, muster_deadline now) {
 
 // ---- The end
 
+// Who is stopped (SIGSTOP, or SIGTTIN: it is in the background of its terminal) does not see the signal before it goes on; and one that
+// waits for its transaction waits for that to go on.
+static void ask_to_stop(pid_t pid, int signal) {
+  (void)kill(pid, signal);
+  (void)kill(-pid, SIGCONT);
+  (void)kill(pid, SIGCONT);
+}
+
 // The root stops its daemons from the last to the first: each is gone before the one before it is asked.
 static void stop_next(muster_root *root, muster_deadline now) {
   for (; root->stop_next > 0; root->stop_next--) {
     uint32_t index = root->stop_next - 1;
-    root_daemon *daemon = &root->daemons[index];
-    muster_daemon_phase phase = (muster_daemon_phase)daemon->facts.phase;
+    const muster_daemon_spec *spec = &root->parts[index].spec;
+    muster_daemon_phase phase = (muster_daemon_phase)root->daemons[index].facts.phase;
     if (phase == MUSTER_DAEMON_RUNNING) {
-      daemon->facts.phase = MUSTER_DAEMON_STOPPING;
-      root->due[index] = root->hurry ? now : root_later(now, daemon->spec.stop_grace);
+      root->daemons[index].facts.phase = MUSTER_DAEMON_STOPPING;
+      root->due[index] = root->hurry ? now : root_later(now, spec->stop_grace);
       muster_root_publish(root, index);
-      if (daemon->spec.stop_grace) (void)kill(root->pids[index], daemon->spec.stop_signal);
+      if (spec->stop_grace) ask_to_stop(root->pids[index], spec->stop_signal);
       return;
     }
     if (phase != MUSTER_DAEMON_ENDED && phase != MUSTER_DAEMON_ABANDONED) return;
@@ -221,6 +240,7 @@ int muster_root_run(muster_root *root) {
   if (!alone) return EBUSY;
   root->ran = 1;
   enter(root);
+  muster_root_rehearse(root);
   run(root);
   leave(root);
   errno = saved;

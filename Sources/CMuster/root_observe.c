@@ -89,11 +89,14 @@ void muster_root_view_close(muster_root_view *view) {
 
 uint32_t muster_root_view_count(const muster_root_view *view) { return view->head.count; }
 
-// Whether the root still has its name, and holds what the name leads to.
-static int is_alive(const muster_root_view *view) {
+// Whether the root still has its name, and holds what the name leads to. What keeps the asker from looking is no news of the root.
+static int find_alive(const muster_root_view *view, int32_t *alive) {
   muster_region_info info;
-  if (muster_region_current(view->region)) return 0;
-  return muster_region_inspect(muster_region_name(view->region), 0, &info) == 0 && info.held;
+  int status = muster_region_current(view->region);
+  if (!status) status = muster_region_inspect(muster_region_name(view->region), 0, &info);
+  *alive = !status && info.held;
+  if (status == ESTALE || status == ENOENT) return 0;
+  return status == EBUSY ? EAGAIN : status;  // somebody's lease on the file is being broken
 }
 
 int muster_root_view_root(const muster_root_view *view, muster_root_status *status) {
@@ -102,14 +105,18 @@ int muster_root_view_root(const muster_root_view *view, muster_root_status *stat
   const root_row *row = (const root_row *)(const void *)(view->base + ROOT_OWN_ROW_OFFSET);
   int error = muster_root_row_read(row, (uint64_t *)(void *)&words, sizeof words / sizeof(uint64_t));
   if (error) return error;
+  int32_t alive;
   muster_caller came = muster_enter();
+  error = find_alive(view, &alive);
+  muster_leave(came);
+  if (error) return error;
   *status = (muster_root_status){
       .pid = view->head.pid,
       .daemons = view->head.count,
       .running = (uint32_t)words.running,
       .abandoned = (uint32_t)words.abandoned,
       .stopping = words.stopping != 0,
-      .alive = is_alive(view),
+      .alive = alive,
       .starts = words.starts,
       .orphans = words.orphans,
       .wakes = words.wakes,
@@ -117,7 +124,6 @@ int muster_root_view_root(const muster_root_view *view, muster_root_status *stat
       .created = view->created,
       .bytes = view->size,
   };
-  muster_leave(came);
   return 0;
 }
 

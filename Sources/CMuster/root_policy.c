@@ -56,20 +56,31 @@ static void stand_on(root_ladder *ladder, muster_daemon_rung rung) {
   ladder->attempts = 0;
 }
 
+// Which checkpoints there are the daemon says, which may go astray: one that has a lower number for each of its lives shall not stay on
+// that rung. Of those that were there when it came to it, each further one has a lower number: so there are no more steps than checkpoints.
+static void descend(root_ladder *ladder, uint64_t next) {
+  if (!next || ladder->steps == MUSTER_ARENA_CHECKPOINTS_MAX) {
+    stand_on(ladder, MUSTER_DAEMON_ZEROED);
+    return;
+  }
+  stand_on(ladder, MUSTER_DAEMON_CHECKPOINTS);
+  ladder->checkpoint = next;
+  ladder->steps++;
+}
+
 // To the next checkpoint, or where there is none to the next rung.
 static void step(const root_policy *policy, root_ladder *ladder, const root_checkpoints *there) {
   if (ladder->rung == MUSTER_DAEMON_ZEROED || policy->state == MUSTER_DAEMON_ZERO) {
     stand_on(ladder, MUSTER_DAEMON_GIVEN_UP);
     return;
   }
-  uint64_t next = newest_up_to(there, ladder->checkpoint ? ladder->checkpoint - 1 : UINT64_MAX);
-  stand_on(ladder, next ? MUSTER_DAEMON_CHECKPOINTS : MUSTER_DAEMON_ZEROED);
-  if (next) ladder->checkpoint = next;
+  descend(ladder, newest_up_to(there, ladder->checkpoint ? ladder->checkpoint - 1 : UINT64_MAX));
 }
 
 void muster_root_ladder_reset(root_ladder *ladder) {
   stand_on(ladder, MUSTER_DAEMON_AS_DECLARED);
   ladder->checkpoint = 0;
+  ladder->steps = 0;
   ladder->streak = 0;
 }
 
@@ -79,8 +90,7 @@ void muster_root_ladder_try(const root_policy *policy, root_ladder *ladder, cons
   if (ladder->rung == MUSTER_DAEMON_CHECKPOINTS) {
     // What stands there by now: the one of the last attempt may have been written over by newer ones.
     uint64_t now = newest_up_to(there, ladder->checkpoint);
-    if (now != ladder->checkpoint) stand_on(ladder, now ? MUSTER_DAEMON_CHECKPOINTS : MUSTER_DAEMON_ZEROED);
-    if (now) ladder->checkpoint = now;
+    if (now != ladder->checkpoint) descend(ladder, now);
   }
   ladder->attempts++;
 }

@@ -11,12 +11,12 @@
 
 uint32_t muster_daemon_count(const muster_daemon *self) { return self->root->count; }
 uint32_t muster_daemon_self(const muster_daemon *self) { return self->index; }
-const char *muster_daemon_name(const muster_daemon *self) { return self->root->daemons[self->index].spec.name; }
+const char *muster_daemon_name(const muster_daemon *self) { return self->root->parts[self->index].spec.name; }
 const muster_daemon_start *muster_daemon_how(const muster_daemon *self) { return &self->how; }
 
 int muster_daemon_find(const muster_daemon *self, const char *name, uint32_t *index) {
   for (uint32_t k = 0; k < self->root->count; k++)
-    if (!strcmp(self->root->daemons[k].spec.name, name)) return *index = k, 0;
+    if (!strcmp(self->root->parts[k].spec.name, name)) return *index = k, 0;
   return ENOENT;
 }
 
@@ -26,7 +26,7 @@ void *muster_daemon_state(const muster_daemon *self) { return self->arena->state
 uint64_t muster_daemon_state_size(const muster_daemon *self) { return self->arena->size; }
 
 const muster_arena *muster_daemon_arena(const muster_daemon *self, uint32_t index) {
-  return index < self->root->count ? &self->root->arenas[index] : NULL;
+  return index < self->root->count ? &self->root->parts[index].arena : NULL;
 }
 
 int muster_daemon_read(const muster_daemon *self, uint32_t index, uint64_t offset, void *to, uint64_t size) {
@@ -70,7 +70,7 @@ int muster_daemon_catch_stop(muster_daemon *self) {
   // Without SA_RESTART, so that what the daemon sleeps in ends.
   struct sigaction action = {.sa_handler = see_stop};
   sigemptyset(&action.sa_mask);
-  if (sigaction(self->root->daemons[self->index].spec.stop_signal, &action, NULL)) return EPERM;
+  if (sigaction(self->root->parts[self->index].spec.stop_signal, &action, NULL)) return EPERM;
   self->catches = 1;
   return 0;
 }
@@ -92,7 +92,7 @@ static muster_deadline next_beat(const muster_daemon *self, muster_deadline unti
 static int sleep_once(const muster_daemon *self, int file, muster_deadline until) {
   sigset_t stop, before;
   sigemptyset(&stop);
-  sigaddset(&stop, self->root->daemons[self->index].spec.stop_signal);
+  sigaddset(&stop, self->root->parts[self->index].spec.stop_signal);
   if (self->catches) sigprocmask(SIG_BLOCK, &stop, &before);
   int status = 0;
   if (muster_root_stop_seen(self)) {

@@ -72,7 +72,7 @@ int muster_root_status_of(const root_slot *slot, const root_desk *desk, const mu
 int muster_daemon_look(const muster_daemon *self, uint32_t index, muster_daemon_status *status) {
   const muster_root *root = self->root;
   if (index >= root->count) return EINVAL;
-  return muster_root_status_of(root_slot_of(root, index), root_desk_of(root, index), &root->arenas[index], status);
+  return muster_root_status_of(root_slot_of(root, index), root_desk_of(root, index), &root->parts[index].arena, status);
 }
 
 // ---- Words

@@ -36,7 +36,7 @@ static int is_own_file(const muster_root *root, int descriptor) {
 
 static int isolate(const muster_daemon *self, muster_arena_log *log) {
   const muster_root *root = self->root;
-  const root_place *place = &root->daemons[self->index].place;
+  const root_place *place = &root->parts[self->index].place;
   int descriptor = muster_region_descriptor(root->region);
   if (!is_own_file(root, descriptor)) return EBADF;
   int status = muster_arena_log_open(self->arena, self->transaction.id, log);

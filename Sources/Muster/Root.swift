@@ -56,7 +56,7 @@ public final class Root {
 
     /// When a daemon is given up, all others are stopped, and ``Root/run()`` throws `gaveUp`.
     public static let endWhenGivenUp = Options(rawValue: 1)
-    /// SIGHUP ends the root as SIGTERM does; else it is ignored.
+    /// SIGHUP ends the root as SIGTERM does, unless it is ignored when the root runs (`nohup`); else it is ignored.
     public static let endAtHangUp = Options(rawValue: 2)
     /// States of 2 MiB and more are not put into huge pages.
     public static let smallPages = Options(rawValue: 4)

@@ -56,7 +56,8 @@ public final class RootObserver: Sendable {
 
   /// What is known of the root.
   ///
-  /// - Throws: ``RootError``: `changing` (it was quicker each of many times), `corrupt`, `closed`.
+  /// - Throws: ``RootError``: `changing` (it was quicker each of many times), `corrupt`, `closed`; `system`: whether it is alive could
+  ///   not be found out, for want of a descriptor, say.
   public func root() throws(RootError) -> RootStatus {
     var status = muster_root_status()
     try check { muster_root_view_root($0, &status) }

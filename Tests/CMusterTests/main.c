@@ -81,9 +81,11 @@
   X(ring_scribble) \
   X(ring) \
   X(root_hostile) \
+  X(root_memory) \
   X(root_odd) \
   X(root_policy) \
   X(root_restart) \
+  X(root_signals) \
   X(root_transaction) \
   X(root) \
   X(seqlock_claim) \

@@ -72,8 +72,8 @@ static size_t somewhere(uint64_t *seed, const muster_root *root) {
   switch (at % 4) {
     case 0: return ROOT_HEAD_OFFSET + (at >> 8) % sizeof(root_head);
     case 1: return ROOT_SLOTS_OFFSET + (at >> 8) % (2 * ROOT_SLOT_SIZE);
-    case 2: return root->daemons[(at >> 8) % 2].place.desk + (at >> 9) % 64;
-    default: return root->daemons[(at >> 8) % 2].place.arena + (at >> 9) % 512;
+    case 2: return root->parts[(at >> 8) % 2].place.desk + (at >> 9) % 64;
+    default: return root->parts[(at >> 8) % 2].place.arena + (at >> 9) % 512;
   }
 }
 

@@ -279,11 +279,46 @@ static void jitter(void) {
   CHECK(most - least > 20 * MS);
 }
 
+// A daemon that went astray says in each life that there is one checkpoint, with a lower number than the last.
+static void checkpoints_without_end(void) {
+  for (uint32_t slower = 1; slower <= 4; slower++) {
+    root_policy policy = policy_of((muster_daemon_spec){.policy = MUSTER_DAEMON_KEEP, .tries = 3});
+    root_ladder ladder = {0};
+    unsigned lives = 0;
+    for (; ladder.rung != MUSTER_DAEMON_GIVEN_UP && lives < 1000; lives++) {
+      root_checkpoints there = there_are(1000000 - lives / slower, 1);
+      muster_root_ladder_try(&policy, &ladder, &there);
+      root_end end = {.failed = 1, .now = SECOND * (lives + 1)};
+      (void)muster_root_ladder_ended(&policy, &ladder, &end, &there);
+    }
+    CHECK(lives <= 3 * (MUSTER_ARENA_CHECKPOINTS_MAX + 2));
+  }
+}
+
+// All that there can be are tried.
+static void as_many_checkpoints_as_there_can_be(void) {
+  root_policy policy = policy_of((muster_daemon_spec){.policy = MUSTER_DAEMON_KEEP, .tries = 1});
+  root_ladder ladder = {0};
+  root_checkpoints there = there_are(100, MUSTER_ARENA_CHECKPOINTS_MAX);
+  uint64_t last = 0;
+  unsigned lives = 0;
+  for (; ladder.rung != MUSTER_DAEMON_GIVEN_UP && lives < 1000; lives++) {
+    muster_root_ladder_try(&policy, &ladder, &there);
+    if (ladder.rung == MUSTER_DAEMON_CHECKPOINTS) last = ladder.checkpoint;
+    root_end end = {.failed = 1, .now = SECOND * (lives + 1)};
+    (void)muster_root_ladder_ended(&policy, &ladder, &end, &there);
+  }
+  CHECK_EQUAL(lives, MUSTER_ARENA_CHECKPOINTS_MAX + 2);
+  CHECK_EQUAL(last, 100 - MUSTER_ARENA_CHECKPOINTS_MAX + 1);
+}
+
 TEST_SUITE(root_policy, {"defaults", defaults, 0}, {"refused", refused, 0}, {"zero_then_up", zero_then_up, 0},
            {"keep_climbs", keep_climbs, 0},
            {"checkpoint_starts_with_the_newest", checkpoint_starts_with_the_newest, 0},
            {"newer_ones_are_under_suspicion", newer_ones_are_under_suspicion, 0}, {"none_there", none_there, 0},
            {"stable_falls_back", stable_falls_back, 0}, {"clean_ends_do_not_count", clean_ends_do_not_count, 0},
            {"fork_failures_do_not_count", fork_failures_do_not_count, 0}, {"restart_kinds", restart_kinds, 0},
-           {"always_ends", always_ends, 0}, {"budget", budget, 0}, {"delays", delays, 0},
+           {"always_ends", always_ends, 0},
+           {"checkpoints_without_end", checkpoints_without_end, 0},
+           {"as_many_checkpoints_as_there_can_be", as_many_checkpoints_as_there_can_be, 0}, {"budget", budget, 0}, {"delays", delays, 0},
            {"longest_delays", longest_delays, 0}, {"jitter", jitter, 0});

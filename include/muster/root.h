@@ -210,20 +210,24 @@ int muster_root_size(const muster_daemon_spec *MUSTER_NONNULL specs, uint32_t co
 //              long or there twice; numbers beyond their limits; DECIDE without `decide`; a name as of muster_region_open
 //   EBUSY      a root of that name runs, or daemons of one that was killed are not gone by the deadline
 //   EEXIST     the name is that of something else
-//   EOVERFLOW  more memory than can be mapped
-//   ENOSPC, ENOMEM, EACCES, EPERM, EMFILE, ENFILE, EFBIG, EDQUOT  from muster_region_open and mmap(2)
+//   EOVERFLOW  more memory than can be mapped, or than a file may have: see EFBIG of muster_region_open
+//   ENOSPC, ENOMEM, EACCES, EPERM, EMFILE, ENFILE, EDQUOT  from muster_region_open and mmap(2)
 int muster_root_start(const char *MUSTER_NONNULL name, const muster_daemon_spec *MUSTER_NONNULL specs, uint32_t count,
                       const muster_root_options *MUSTER_NULLABLE options,
                       muster_root *MUSTER_NULLABLE *MUSTER_NONNULL root) MUSTER_MUST_CHECK;
 
 // Forks the daemons, in the order of their specs, and keeps them running until SIGTERM, SIGINT or muster_root_stop; then
-// stops them one after the other in reverse order, each by its stop signal and, after its grace, SIGKILL. A second of
+// stops them one after the other in reverse order, each by its stop signal, with a SIGCONT to its group lest one that is stopped has to
+// wait for its grace, and after that SIGKILL. A second of
 // these signals ends all graces. Meanwhile the calling thread, which must be the only one, has these signals and SIGCHLD
 // blocked and the process is the subreaper of its descendants; after it all is as it was before. Once for each root.
 //
 // A daemon whose heartbeat failed is killed at the root's next look, and the root looks no oftener than once in the
 // shortest `heartbeat` declared: an idle root wakes no more often than that. If the root itself was held up (stopped, the
 // machine suspended), all heartbeats get their time anew.
+//
+// SIGINT and SIGHUP that are ignored when it is called, as nohup(1) has it, or a shell for what it starts in the background, stay
+// ignored, whatever the flags say, and in the daemons too, but for one whose stop signal it is.
 //
 // In the daemon, before its `run`: signals and their mask are as they were before muster_root_run, but SIGCHLD, SIGTERM,
 // SIGINT, SIGHUP and its stop signal have their default action and are not blocked; it leads a process group of its own.
@@ -322,7 +326,8 @@ typedef struct muster_transaction_options {
 typedef enum MUSTER_OPEN_ENUM muster_transaction_end {
   MUSTER_TRANSACTION_COMMITTED = 1,  // its changes are the daemon's state now
   MUSTER_TRANSACTION_ABORTED = 2,    // it returned something else than 0: value
-  MUSTER_TRANSACTION_CRASHED = 3,    // each attempt; value: the signal of the last, or, signal 0, what it exited with
+  MUSTER_TRANSACTION_CRASHED = 3,    // each attempt; value: the signal of the last, or, signal 0, what it exited with (0: also
+                                     // in a daemon that ignores SIGCHLD, where nobody can know)
   MUSTER_TRANSACTION_LATE = 4,       // not done by its deadline
   MUSTER_TRANSACTION_TOO_LARGE = 5,  // it changed more pages than `transaction_pages`
   MUSTER_TRANSACTION_FAILED = 6,     // it could not be run or logged; value: the errno value
@@ -434,7 +439,8 @@ int muster_root_observe(const char *MUSTER_NONNULL name, uint32_t flags,
 void muster_root_view_close(muster_root_view *MUSTER_NULLABLE view);
 uint32_t muster_root_view_count(const muster_root_view *MUSTER_NONNULL view);
 
-// Return 0, EINVAL (no such daemon), EBADMSG; EAGAIN: the root was quicker each of many times.
+// Return 0, EINVAL (no such daemon), EBADMSG; EAGAIN: the root was quicker each of many times. The first one also what keeps it from
+// finding out whether the root is alive, as muster_region_inspect: EMFILE, ENFILE, ENOMEM, EACCES, EIO, EPROTO.
 int muster_root_view_root(const muster_root_view *MUSTER_NONNULL view,
                           muster_root_status *MUSTER_NONNULL status) MUSTER_MUST_CHECK;
 int muster_root_view_daemon(const muster_root_view *MUSTER_NONNULL view, uint32_t index,

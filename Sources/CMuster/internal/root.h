@@ -10,8 +10,8 @@
 //   root_transaction.c  transactions
 //   root_row.c, root_status.c, root_observe.c   what others see
 //
-// All of it is the root's private memory, laid out before the first fork and written by the root alone; a child has the
-// copy of the moment of its fork.
+// What a child has of it: the root as it was at the moment of the fork, and the parts, which nobody writes any more. The rows and what
+// the root alone knows of the daemons is not forked along (MADV_DONTFORK): a child can't write it, and a fork takes no time for it.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef MUSTER_INTERNAL_ROOT_H
 #define MUSTER_INTERNAL_ROOT_H
@@ -36,12 +36,18 @@ typedef struct root_place {
   uint64_t end;
 } root_place;
 
-typedef struct root_daemon {
+// What is known of a daemon from the start.
+typedef struct root_part {
   muster_daemon_spec spec;
+  root_place place;
+  muster_arena arena;
+} root_part;
+
+// What becomes of it.
+typedef struct root_daemon {
   root_policy policy;
   root_ladder ladder;
   root_facts facts;
-  root_place place;
   muster_daemon_death death;
   int64_t fork_delay;  // after a fork that failed
   int hung;            // it was killed for want of a heartbeat
@@ -76,7 +82,8 @@ struct muster_root {
   muster_region *region;
   unsigned char *base;   // of the mapping, and so of the file
   uint64_t size;
-  uint64_t rows_size;    // up to the first desk
+  unsigned char *rows;   // its beginning once more, up to the first arena, writable; not in a child
+  uint64_t rows_size;
   uint64_t page;
   dev_t device;          // which file the region's descriptor leads to
   ino_t inode;
@@ -85,8 +92,8 @@ struct muster_root {
   fork_guard guard;
   muster_root_options options;
 
-  root_daemon *daemons;
-  muster_arena *arenas;
+  root_part *parts;
+  root_daemon *daemons;  // not in a child, and so the next two
   pid_t *pids;           // of the daemons; 0: not there
   muster_deadline *due;  // when something is to be done for each; NEVER: nothing
 
@@ -99,7 +106,7 @@ struct muster_root {
   muster_deadline floor;               // no heartbeat counts as earlier
   int64_t shortest;                    // heartbeat; 0: none is declared
   int forgave;                         // the last look raised the floor
-  sigset_t signals, mask_before;
+  sigset_t signals, ignored, mask_before;
   struct sigaction child_before;
   int subreaper_before;
   struct muster_daemon self;           // a child's
@@ -109,8 +116,13 @@ static inline root_slot *root_slot_of(const muster_root *root, uint32_t index) {
   return (root_slot *)(void *)(root->base + ROOT_SLOTS_OFFSET + (uint64_t)index * ROOT_SLOT_SIZE);
 }
 
+// The same, for the root to write to.
+static inline root_row *root_row_of(const muster_root *root, uint32_t index) {
+  return &((root_slot *)(void *)(root->rows + ROOT_SLOTS_OFFSET + (uint64_t)index * ROOT_SLOT_SIZE))->row;
+}
+
 static inline root_desk *root_desk_of(const muster_root *root, uint32_t index) {
-  return (root_desk *)(void *)(root->base + root->daemons[index].place.desk);
+  return (root_desk *)(void *)(root->base + root->parts[index].place.desk);
 }
 
 static inline muster_deadline root_later(muster_deadline from, int64_t by) {
@@ -123,13 +135,18 @@ typedef struct root_map {
   uint64_t page, rows_size, size;
 } root_map;
 
-// Where the daemons' places are (NULL: not wanted), and how large the file is. Returns 0, EINVAL (a shape), EOVERFLOW.
-int muster_root_map_of(const muster_daemon_spec *specs, uint32_t count, root_map *map, root_place *places,
-                       size_t stride);
+// Where the daemons' places are (parts NULL: not wanted), and how large the file is. Returns 0, EINVAL (a shape), EOVERFLOW.
+int muster_root_map_of(const muster_daemon_spec *specs, uint32_t count, root_map *map, root_part *parts);
 void muster_root_shape_of(const muster_daemon_spec *spec, muster_arena_shape *shape);
 
-// In the root: arenas read-only. In a child: all but its own place, which becomes writable, and the rest is sealed.
-int muster_root_protect_root(const muster_root *root);
+// The tables, none of them in malloc's memory. Returns 0, ENOMEM.
+int muster_root_lay_tables(muster_root *root);
+void muster_root_drop_tables(muster_root *root);
+
+// In the root: all read-only, but for the rows, which it maps once more. Returns what mmap(2), mprotect(2) do.
+int muster_root_protect_root(muster_root *root);
+
+// In a child: its own place becomes writable, and the rest is sealed.
 int muster_root_protect_daemon(const muster_root *root, uint32_t index);
 
 // Large states onto huge pages, where the kernel can.
@@ -156,7 +173,9 @@ void muster_root_expect_beat(muster_root *root, muster_deadline by);
 
 // ---- root_child.c
 
-__attribute__((noreturn)) void muster_root_child_main(muster_root *root, uint32_t index);
+// In the root, before the first fork: what a child calls, to no effect.
+void muster_root_rehearse(const muster_root *root);
+__attribute__((noreturn)) void muster_root_child_main(muster_root *root);
 int muster_root_mseal(void *address, size_t size);
 
 // ---- root_status.c

@@ -39,6 +39,7 @@ typedef struct root_ladder {
   uint32_t streak;      // restarts in a row, without a stable time in between
   uint32_t kept;        // of the restarts below
   uint32_t next;        // where the next one is noted
+  uint32_t steps;       // from checkpoint to checkpoint, since the foot
   uint64_t checkpoint;  // that was tried last; 0: none
   uint64_t random;
   int64_t restarts[MUSTER_ROOT_BUDGET_MAX];  // when the last ones were
