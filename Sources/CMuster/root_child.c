@@ -126,8 +126,7 @@ static void settle(muster_root *root, muster_daemon *self) {
   }
   root_desk *desk = self->desk;
   __atomic_store_n(&desk->transaction, 0, __ATOMIC_RELAXED);
-  __atomic_store_n(&desk->start, self->how.starts, __ATOMIC_RELAXED);
-  __atomic_store_n(&desk->found, (uint32_t)self->how.found + 1, __ATOMIC_RELEASE);
+  __atomic_store_n(&desk->found, root_found_word(self->how.starts, self->how.found), __ATOMIC_RELEASE);
 }
 
 void muster_root_child_main(muster_root *root, uint32_t index) {
