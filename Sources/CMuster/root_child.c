@@ -129,12 +129,16 @@ static void settle(muster_root *root, muster_daemon *self) {
   __atomic_store_n(&desk->found, root_found_word(self->how.starts, self->how.found), __ATOMIC_RELEASE);
 }
 
-void muster_root_child_main(muster_root *root, uint32_t index) {
+void muster_root_child_begin(muster_root *root, uint32_t index) {
   tie(root);
   if (muster_root_protect_daemon(root, index)) _exit(ROOT_EXIT_UNPROTECTED);
   restore_signals(root, index);
   become(root, index);
   settle(root, &root->self);
+}
+
+void muster_root_child_main(muster_root *root, uint32_t index) {
+  muster_root_child_begin(root, index);
   const muster_daemon_spec *spec = &root->daemons[index].spec;
   _exit(spec->run(&root->self, spec->context) & 0xff);
 }

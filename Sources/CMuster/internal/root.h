@@ -156,6 +156,8 @@ void muster_root_expect_beat(muster_root *root, muster_deadline by);
 
 // ---- root_child.c
 
+// Makes this process, a child of the root, the daemon; main runs it then. Where that can't be, the process ends.
+void muster_root_child_begin(muster_root *root, uint32_t index);
 __attribute__((noreturn)) void muster_root_child_main(muster_root *root, uint32_t index);
 int muster_root_mseal(void *address, size_t size);
 
