@@ -359,7 +359,7 @@ static void unlimited(muster_root *root, muster_root_event_kind kind, uint32_t d
                       void *context) {
   (void)daemon;
   (void)context;
-  if (kind == MUSTER_ROOT_NOT_FORKED && ++board->order == 3) {
+  if (kind == MUSTER_ROOT_NOT_FORKED && ++board->places[2].value == 3) {
     board->places[1].value = (uint64_t)status->fork_error;
     board->places[1].told = (uint32_t)status->starts + status->attempts;
     struct rlimit limit;
@@ -375,7 +375,7 @@ static void fork_fails(void) {
   root_test_scene scene = {.specs = specs, .count = 1, .before = at_most, .options = {.tell = unlimited}};
   root_test_begin(&scene);
   root_test_join(&scene, 0);
-  CHECK_EQUAL(board->order, 3);
+  CHECK_EQUAL(board->places[2].value, 3);
   CHECK_EQUAL(board->places[1].value, EAGAIN);
   CHECK_EQUAL(board->places[1].told, 0);
   // The root was nobody, who may not remove it.
