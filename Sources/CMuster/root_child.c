@@ -143,17 +143,20 @@ static void settle(const muster_root *root, muster_daemon *self) {
   }
   root_desk *desk = self->desk;
   __atomic_store_n(&desk->transaction, 0, __ATOMIC_RELAXED);
-  __atomic_store_n(&desk->start, self->how.starts, __ATOMIC_RELAXED);
-  __atomic_store_n(&desk->found, (uint32_t)self->how.found + 1, __ATOMIC_RELEASE);
+  __atomic_store_n(&desk->found, root_found_word(self->how.starts, self->how.found), __ATOMIC_RELEASE);
 }
 
-void muster_root_child_main(muster_root *root) {
+void muster_root_child_begin(muster_root *root) {
   uint32_t index = root->self.index;
   tie(root);
   if (muster_root_protect_daemon(root, index)) _exit(ROOT_EXIT_UNPROTECTED);
   restore_signals(root, index);
   become(root);
   settle(root, &root->self);
-  const muster_daemon_spec *spec = &root->parts[index].spec;
+}
+
+void muster_root_child_main(muster_root *root) {
+  muster_root_child_begin(root);
+  const muster_daemon_spec *spec = &root->parts[root->self.index].spec;
   _exit(spec->run(&root->self, spec->context) & 0xff);
 }

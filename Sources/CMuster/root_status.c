@@ -45,10 +45,10 @@ static void take_arena(const muster_arena *arena, muster_daemon_status *status) 
 }
 
 static void take_desk(const root_desk *desk, muster_daemon_status *status) {
-  uint32_t found = __atomic_load_n(&desk->found, __ATOMIC_ACQUIRE);
-  status->found = (muster_daemon_policy)-1;
-  if (found && found <= MUSTER_DAEMON_DECIDE + 1 && __atomic_load_n(&desk->start, __ATOMIC_RELAXED) == status->starts)
-    status->found = (muster_daemon_policy)(found - 1);
+  uint64_t word = __atomic_load_n(&desk->found, __ATOMIC_ACQUIRE), found = word & 0xff;
+  // Until the last start has told, what stands there is of an earlier one.
+  if (word >> 8 != (status->starts & (UINT64_MAX >> 8)) || !status->starts) return;
+  if (found <= MUSTER_DAEMON_DECIDE) status->found = (muster_daemon_policy)found;
   if (has_process(status->phase)) status->transaction_pid = (int32_t)__atomic_load_n(&desk->transaction, __ATOMIC_RELAXED);
 }
 

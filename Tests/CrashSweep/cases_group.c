@@ -439,9 +439,10 @@ SWEEP_SUITE(
      .operate = join_operate, .meanwhile = last_meanwhile, .finish = finish, .check = last_check},
     // Whoever is woken by the lock may count the end before the one who leaves does.
     {.name = "group.leave", .minimum = 40, .setup = two_come, .prepare = leave_prepare, .operate = leave_operate,
-     .meanwhile = traffic, .finish = finish, .check = leave_check, .race = 1},
+     .meanwhile = traffic, .finish = finish, .check = leave_check, .race = 1,
+     .rechecks = SWEEP_UNLOCK_RECHECKS},
     {.name = "group.close", .minimum = 40, .setup = two_come, .prepare = leave_prepare, .operate = close_operate,
-     .meanwhile = traffic, .check = leave_check},
+     .meanwhile = traffic, .check = leave_check, .rechecks = SWEEP_UNLOCK_RECHECKS},
     {.name = "group.free-dead", .minimum = 100, .setup = free_setup, .prepare = prepare, .operate = free_operate,
      .meanwhile = traffic, .finish = finish, .check = free_check},
     {.name = "group.wait-for-a-joiner", .minimum = 100, .setup = wait_for_joiner_setup, .prepare = wait_prepare,

@@ -345,7 +345,7 @@ SWEEP_SUITE(
      .meanwhile = try_meanwhile, .finish = finish, .check = taken_check},
     {.name = "lock.mutex-unlock-to-sleepers", .minimum = 40, .setup = sleepers_setup, .prepare = sleepers_prepare,
      .operate = unlock_operate, .meanwhile = ask_meanwhile, .finish = finish, .check = sleepers_check,
-     .rechecks = RECHECKS},
+     .rechecks = SWEEP_UNLOCK_RECHECKS},
     {.name = "lock.mutex-change-among-sleepers", .minimum = 6, .setup = sleepers_setup, .prepare = sleepers_prepare,
      .operate = change_operate, .meanwhile = ask_meanwhile, .finish = finish, .check = sleepers_check},
     {.name = "lock.mutex-wait", .minimum = 60, .setup = wait_setup, .prepare = prepare, .operate = lock_operate,

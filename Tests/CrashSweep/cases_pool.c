@@ -285,7 +285,7 @@ static void wait_death_check(void) { wait_check_for(1); }
    .operate = free_operate, .meanwhile = free_meanwhile, .finish = finish, .check = free_check}
 #define LEAVE(NAME, OPERATE, FINISH)                                                                                 \
   {.name = NAME, .minimum = 100, .setup = free_setup, .prepare = free_prepare, .operate = OPERATE,                   \
-   .meanwhile = free_meanwhile, .finish = FINISH, .check = leave_check}
+   .meanwhile = free_meanwhile, .finish = FINISH, .check = leave_check, .rechecks = SWEEP_UNLOCK_RECHECKS}
 #define WAIT(NAME, SETUP, CHECK)                                                                                     \
   {.name = NAME, .minimum = 200, .setup = SETUP, .prepare = prepare_joined, .operate = wait_operate,                 \
    .meanwhile = wait_meanwhile, .finish = finish, .check = CHECK}

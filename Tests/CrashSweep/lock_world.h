@@ -12,13 +12,6 @@
 #include "muster/region.h"
 #include "sweep.h"
 
-// musl lets go of what tells the kernel of an unlock before it wakes: a death between the two is left to the sleepers' own look.
-#if defined(__GLIBC__)
-enum { RECHECKS = 0 };
-#else
-enum { RECHECKS = 1 };
-#endif
-
 enum { PLACES = 8, SLEEPERS = 2, MANY_SLEEPERS = 5 };
 
 // What the locks guard: two words that are equal whenever nobody is at them. And what the processes tell each other.

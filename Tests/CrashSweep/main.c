@@ -34,6 +34,8 @@
   X(ring) \
   X(ring_read) \
   X(root) \
+  X(root_ladder) \
+  X(root_start) \
   X(rwlock) \
   X(seqlock) \
   X(trace) \

@@ -213,6 +213,9 @@ sweep_verdict run_point(const sweep_case *of, sweep_injection injection, const s
     int64_t start = sweep_now();
     verdict = tell(&this, COMMAND_CHECK, "check");
     run_check_time = sweep_now() - start;
+    // Waits are given until then, and those whose time is over look once more: they were not woken.
+    if (!verdict && sweep_now() >= sweep_deadline())
+      verdict = end_early(&this, SWEEP_HANGS, "check ended only as its deadline came", 0);
   }
   return end(&this, verdict, 1);
 }

@@ -18,7 +18,8 @@
 // Learning of a death. Sleepers wait by futex_waitv(2) at a word of their own and at lock words of members, in which they set
 // FUTEX_WAITERS first. The kernel wakes one sleeper a dead member, and that one may die before it tells the others; so the
 // first two sleepers (of each 126 places) watch every member, the others watch those watchers, whoever is woken by a death
-// wakes everybody, and a woken one takes a dead watcher's place. Besides, every sleeper looks again once a second.
+// wakes everybody, and a woken one takes a dead watcher's place. Besides, every sleeper looks again once a second. (On musl that
+// look alone tells of a member that is killed in the midst of its leaving, between libc's unlock and libc's wake.)
 //
 // A dead member's place stays dead, so that all can ask who died, until somebody joins in it or it is freed. A joiner takes a
 // free place first, a dead one else: a crash loop never fills the table.

@@ -175,6 +175,8 @@ void muster_root_expect_beat(muster_root *root, muster_deadline by);
 
 // In the root, before the first fork: what a child calls, to no effect.
 void muster_root_rehearse(const muster_root *root);
+// Makes this process, a child of the root, the daemon that root->self names; main runs it then. Where that can't be, the process ends.
+void muster_root_child_begin(muster_root *root);
 __attribute__((noreturn)) void muster_root_child_main(muster_root *root);
 int muster_root_mseal(void *address, size_t size);
 

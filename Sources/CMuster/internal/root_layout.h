@@ -37,8 +37,9 @@
 //   head, slot.name   the root,      before the        constant
 //   and sizes         laying out     region has a name
 //   row               the root       as above          the last whole one stands; the region is not held any more
-//   desk.transaction  the daemon     relaxed           of a daemon that runs no more: means nothing, readers go by the phase
-//   desk.found        the daemon     release           as above
+//   desk.transaction  the daemon     relaxed           of a daemon that runs no more, or has not told in desk.found yet: means
+//                                                      nothing
+//   desk.found        the daemon     release           of another start than the row's last: means nothing
 //   desk.note         a transaction, relaxed, before   read by the daemon after it reaped the transaction. A transaction that
 //                     and its owner  its end           was killed left 0, which its owner stored before it forked it, or the
 //                                                      truth
@@ -107,10 +108,13 @@ _Static_assert(sizeof(root_slot) <= ROOT_SLOT_SIZE, "as said above");
 
 typedef struct root_desk {
   uint32_t transaction;  // the number of the process; 0: none runs
-  uint32_t found;        // what this daemon found in its state: muster_daemon_policy + 1; 0: not yet told
-  uint64_t start;        // of which of its starts that is told
+  uint32_t unused;
+  uint64_t found;        // which start told last, and what it found in its state: root_found_word; 0: none has
   uint64_t note;         // how a transaction ended that came so far: root_note
 } root_desk;
+
+// One word, so that what one start found is never told of another.
+static inline uint64_t root_found_word(uint64_t start, muster_daemon_policy found) { return start << 8 | (uint64_t)found; }
 
 // kind << 32 | value.
 enum { ROOT_NOTE_NONE = 0, ROOT_NOTE_ABORTED = 1, ROOT_NOTE_TOO_LARGE = 2, ROOT_NOTE_FAILED = 3, ROOT_NOTE_LATE = 4 };
