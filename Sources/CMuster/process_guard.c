@@ -67,7 +67,7 @@ static int receive_child(int from, muster_process *process) {
 // Sleeps until either is readable; 1: the first is.
 static int sleep_at(int parent, int other) {
   struct pollfd polled[] = {{.fd = parent, .events = POLLIN}, {.fd = other, .events = POLLIN}};
-  while (poll(polled, 2, -1) <= 0) {
+  while (muster_process_sleep_at(polled, 2, MUSTER_DEADLINE_NEVER) <= 0) {
   }
   return polled[0].revents != 0;
 }

@@ -132,14 +132,10 @@ static uint32_t bury(stopping *stop) {
 // Sleeps until one of the known has ended, or `until`.
 static void sleep_by_known(const stopping *stop, muster_deadline until) {
   struct pollfd polled[KNOWN];
-  nfds_t count = 0;
+  uint32_t count = 0;
   for (uint32_t i = 0; i < stop->count; i++)
     if (!(stop->known[i].state & KNOWN_DEAD)) polled[count++] = (struct pollfd){.fd = stop->known[i].pidfd, .events = POLLIN};
-  struct timespec rest;
-  if (ppoll(polled, count, muster_process_timeout(until, &rest), NULL) >= 0 || errno == EINTR) return;
-  // More than the limit on descriptors allows by now.
-  rest = (struct timespec){.tv_nsec = 1000000};
-  nanosleep(&rest, NULL);
+  (void)muster_process_sleep_at(polled, count, until);
 }
 
 static void await_known(stopping *stop, muster_deadline deadline) {

@@ -256,6 +256,41 @@ static void processes_may_be_short(void) {
   CHECK_EQUAL(step, MUSTER_PROCESS_STEP_CLONE);
 }
 
+// A process that has given up its descriptors, as sandboxes do, sleeps and is woken for its children all the same.
+static void who_may_open_nothing_waits_nevertheless(void) {
+  int ends[2];
+  muster_process process, late;
+  struct rusage before, after;
+  REQUIRE(!pipe2(ends, O_CLOEXEC));
+  muster_process_options options = shell("read x; echo >&7; read x; exit 6");
+  options.readiness = MUSTER_PROCESS_READY_LINE;
+  options.ready_descriptor = 7;
+  options.streams[0] = (muster_process_stream){MUSTER_PROCESS_STREAM_DESCRIPTOR, ends[0]};
+  REQUIRE(!muster_process_spawn(&options, &process, NULL));
+  start_shell(&late, "exec sleep 1000", MUSTER_PROCESS_GROUP);
+  // The number is far above what a set of libc's has room for, where that may be.
+  int high = fcntl(late.pidfd, F_DUPFD_CLOEXEC, 5000);
+  if (high >= 0) close(late.pidfd), late.pidfd = high;
+  struct rlimit limit;
+  REQUIRE(!getrlimit(RLIMIT_NOFILE, &limit));
+  limit.rlim_cur = 0;
+  REQUIRE(!setrlimit(RLIMIT_NOFILE, &limit));
+  REQUIRE(!getrusage(RUSAGE_THREAD, &before));
+  CHECK_STATUS(muster_process_wait(&process, muster_deadline_after(20000000), NULL), ETIMEDOUT);
+  CHECK_STATUS(muster_process_wait(&late, muster_deadline_after(20000000), NULL), ETIMEDOUT);
+  CHECK_STATUS(muster_process_ready(&process, muster_deadline_after(20000000)), ETIMEDOUT);
+  REQUIRE(!getrusage(RUSAGE_THREAD, &after));
+  // Asleep, three times.
+  CHECK(after.ru_nvcsw >= before.ru_nvcsw + 3);
+  REQUIRE(write(ends[1], "\n", 1) == 1);
+  CHECK_STATUS(muster_process_ready(&process, soon()), 0);
+  CHECK_STATUS(muster_process_signal(&late, 0), 0);
+  REQUIRE(write(ends[1], "\n", 1) == 1);
+  CHECK_EQUAL(end_of(&process), 6);
+  CHECK_STATUS(muster_process_signal(&late, SIGKILL), 0);
+  CHECK_EQUAL(end_of(&late), -SIGKILL);
+}
+
 // Threads that start, fail, kill and wait, all at once: each gets its own, and nothing is left.
 typedef struct storm {
   uint64_t seed;
@@ -328,5 +363,7 @@ TEST_SUITE(process_fault, {"each_step_can_fail", each_step_can_fail, 0},
            {"is_found_in_the_path", is_found_in_the_path, 0}, {"is_executed_by_a_descriptor", is_executed_by_a_descriptor, 0},
            {"forks_where_a_sandbox_refuses_the_clone", forks_where_a_sandbox_refuses_the_clone, 0},
            {"descriptors_may_be_short", descriptors_may_be_short, 0}, {"memory_may_be_short", memory_may_be_short, 0},
-           {"processes_may_be_short", processes_may_be_short, 0}, {"a_storm_leaves_nothing", a_storm_leaves_nothing, 60},
+           {"processes_may_be_short", processes_may_be_short, 0}, 
+           {"who_may_open_nothing_waits_nevertheless", who_may_open_nothing_waits_nevertheless, 0},
+           {"a_storm_leaves_nothing", a_storm_leaves_nothing, 60},
            {"without_standard_streams", without_standard_streams, 0});

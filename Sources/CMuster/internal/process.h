@@ -136,6 +136,10 @@ int muster_process_reap(int pidfd, int flags, muster_process_end *end);
 // Whether the process that a pidfd means has ended, waited for until the deadline. Interruptions go on.
 int muster_process_ended_by(int pidfd, muster_deadline deadline);
 
+// poll(2) for reading, until the deadline, also where the limit on descriptors is lower than `count` by now. May return early.
+struct pollfd;
+int muster_process_sleep_at(struct pollfd *polled, uint32_t count, muster_deadline deadline);
+
 // poll(2)'s timeout that ends at a deadline; NULL for MUSTER_DEADLINE_NEVER.
 static inline const struct timespec *muster_process_timeout(muster_deadline deadline, struct timespec *rest) {
   if (deadline == MUSTER_DEADLINE_NEVER) return NULL;
