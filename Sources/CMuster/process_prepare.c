@@ -99,7 +99,7 @@ static int plan_tie(process_starting *starting, muster_process *process) {
   // Not both: the kernel would kill the child before the guard has seen who belongs to it.
   starting->plan.by_thread = (flags & MUSTER_PROCESS_TIE_THREAD) || (flags & MUSTER_PROCESS_TIE && !guarded);
   if (!guarded) return 0;
-  return muster_process_guard_start(process, &process->guard, &starting->plan.guard);
+  return muster_process_guard_start(process, &process->guard, &starting->plan);
 }
 
 static uint64_t fresh_number(void) {

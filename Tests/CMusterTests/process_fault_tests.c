@@ -234,11 +234,28 @@ static void memory_may_be_short(void) {
   muster_process_options options = laden();
   process_audit audit = audit_begin();
   // Of the child, and no other: a sanitizer needs memory all the time.
+#ifdef SYS_mmap2
+  refuse_flags(SYS_mmap2, 3, MAP_STACK, ENOMEM);
+#else
   refuse_flags(SYS_mmap, 3, MAP_STACK, ENOMEM);
+#endif
   muster_process process;
   muster_process_step step;
   CHECK_STATUS(muster_process_spawn(&options, &process, &step), ENOMEM);
   CHECK_EQUAL(step, MUSTER_PROCESS_STEP_PREPARE);
+  audit_end(&audit);
+}
+
+// The child can be made, its guard not.
+static void a_guard_may_be_short(void) {
+  process_audit audit = audit_begin();
+  muster_process_options options = laden();
+  refuse_flags(SYS_clone, 0, CLONE_PIDFD, EAGAIN);
+  muster_process process;
+  muster_process_step step;
+  CHECK_STATUS(muster_process_spawn(&options, &process, &step), EAGAIN);
+  CHECK_EQUAL(step, MUSTER_PROCESS_STEP_GUARD);
+  CHECK(process.pid == 0 && process.guard < 0 && process.ready < 0 && process.cgroup < 0);
   audit_end(&audit);
 }
 
@@ -363,7 +380,8 @@ TEST_SUITE(process_fault, {"each_step_can_fail", each_step_can_fail, 0},
            {"is_found_in_the_path", is_found_in_the_path, 0}, {"is_executed_by_a_descriptor", is_executed_by_a_descriptor, 0},
            {"forks_where_a_sandbox_refuses_the_clone", forks_where_a_sandbox_refuses_the_clone, 0},
            {"descriptors_may_be_short", descriptors_may_be_short, 0}, {"memory_may_be_short", memory_may_be_short, 0},
-           {"processes_may_be_short", processes_may_be_short, 0}, 
+           
+           {"a_guard_may_be_short", a_guard_may_be_short, 0}, {"processes_may_be_short", processes_may_be_short, 0}, 
            {"who_may_open_nothing_waits_nevertheless", who_may_open_nothing_waits_nevertheless, 0},
            {"a_storm_leaves_nothing", a_storm_leaves_nothing, 60},
            {"without_standard_streams", without_standard_streams, 0});

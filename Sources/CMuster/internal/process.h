@@ -140,12 +140,13 @@ int muster_process_ended_by(int pidfd, muster_deadline deadline);
 struct pollfd;
 int muster_process_sleep_at(struct pollfd *polled, uint32_t count, muster_deadline deadline);
 
-// poll(2)'s timeout that ends at a deadline; NULL for MUSTER_DEADLINE_NEVER.
+// poll(2)'s timeout that ends at a deadline, or as late as 32 bits of seconds can say; NULL for MUSTER_DEADLINE_NEVER.
 static inline const struct timespec *muster_process_timeout(muster_deadline deadline, struct timespec *rest) {
   if (deadline == MUSTER_DEADLINE_NEVER) return NULL;
   int64_t left = deadline <= MUSTER_DEADLINE_NOW ? 0 : deadline - muster_clock_now();
   if (left < 0) left = 0;
-  *rest = (struct timespec){.tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000)};
+  int64_t seconds = left / 1000000000;
+  *rest = (struct timespec){.tv_sec = (time_t)(seconds < INT32_MAX ? seconds : INT32_MAX), .tv_nsec = (long)(left % 1000000000)};
   return rest;
 }
 
@@ -156,8 +157,9 @@ int muster_process_socket_make(int32_t *socket, char name[32]);
 
 // ---- process_guard.c
 
-// Starts a guard for a child to be. Returns 0 with its pidfd and the child's end of its socket, or an error.
-int muster_process_guard_start(const muster_process *process, int32_t *guard, int *socket);
+// Starts a guard for a child to be. Returns 0 with its pidfd and, in the plan, the child's end of its socket; or an error, with
+// plan->step if the guard could not be made.
+int muster_process_guard_start(const muster_process *process, int32_t *guard, process_plan *plan);
 
 // In the child: puts it under the guard's care. Returns 0, or why that failed.
 int muster_process_guard_enter(int socket);
@@ -165,7 +167,9 @@ int muster_process_guard_enter(int socket);
 // Ends and reaps a guard that has nothing to guard any more.
 void muster_process_guard_end(int32_t *guard);
 
-// Lets go of one that still has, to be reaped by a later call of this or of `collect`.
+// ---- process_letgo.c
+
+// Lets go of a guard that still has something to guard, to be reaped by a later call of this or of `collect`.
 void muster_process_guard_leave(int32_t *guard);
 void muster_process_guard_collect(void);
 
