@@ -84,8 +84,9 @@ static _Noreturn void watch(int parent, int socket, muster_process *process) {
     muster_process_stop_options now = {.deadline = muster_deadline_after(INT64_C(10000000000))};
     muster_process_stop_report report;
     muster_process_end_tree(process, &now, &report);
-    muster_process_cgroup_remove(&process->cgroup, process->tree);
   }
+  // If its handle is closed, nobody else does; if not, nobody misses what is empty.
+  muster_process_cgroup_remove(&process->cgroup, process->tree);
   muster_process_exit_now(0);
 }
 

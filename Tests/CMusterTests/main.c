@@ -61,6 +61,7 @@
   X(pool_wait) \
   X(pool_white) \
   X(posix_barrier) \
+  X(process_cgroup) \
   X(process_fault) \
   X(process) \
   X(process_fork) \

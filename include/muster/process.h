@@ -238,7 +238,8 @@ int muster_process_fork(int (*MUSTER_NONNULL function)(void *MUSTER_NULLABLE con
 // thread; EMFILE, ENFILE, ENOMEM, ENOSYS.
 int muster_process_open(int32_t pid, uint64_t start, muster_process *MUSTER_NONNULL process) MUSTER_MUST_CHECK;
 
-// Closes its descriptors and removes its cgroup, if that is empty. Waits for nothing and kills nobody: a child that was not waited for
+// Closes its descriptors and removes its cgroup, if that is empty; if it isn't, its guard does when the process has ended, or the next
+// start with MUSTER_PROCESS_CGROUP below the same cgroup, once nobody lives in it. Waits for nothing and kills nobody: a child that was not waited for
 // stays a zombie when it ends, until this process waits for it by other means. Again: nothing.
 void muster_process_close(muster_process *MUSTER_NONNULL process);
 

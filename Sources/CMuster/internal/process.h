@@ -115,6 +115,8 @@ void muster_process_undo(process_starting *starting, muster_process *process);
 // A handle that holds nothing.
 void muster_process_clear(muster_process *process);
 
+// The number of a tree: nobody else has it.
+uint64_t muster_process_fresh_number(void);
 
 // Ends a child that shares its parent's memory, or a guard. libc's may be a sanitizer's, which takes stock first: of its parent's.
 static inline _Noreturn void muster_process_exit_now(int code) {
@@ -175,13 +177,14 @@ void muster_process_guard_collect(void);
 
 // ---- process_cgroup.c
 
-// Makes the cgroup of a tree. Returns its folder's descriptor, or -1 where none is to be had.
-int muster_process_cgroup_make(uint64_t tree);
+// Makes the cgroup of a tree, whose number it may change, and removes those that were left. Returns its folder's descriptor, or -1 where
+// none is to be had.
+int muster_process_cgroup_make(uint64_t *tree);
 
 // In the child: enters it. 0 or errno.
 int muster_process_cgroup_enter(int cgroup);
 
-// Removes it and the folders in it, if nobody is there. Closes the descriptor.
+// Removes it and the folders in it, if nobody is there; else the next one that is made does, when nobody is. Closes the descriptor.
 void muster_process_cgroup_remove(int32_t *cgroup, uint64_t tree);
 
 #endif
