@@ -65,6 +65,7 @@
   X(process_fault) \
   X(process) \
   X(process_fork) \
+  X(process_promise) \
   X(process_ready) \
   X(process_stop) \
   X(process_tie) \
