@@ -84,7 +84,12 @@ static int open_own(void) {
   return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static void name_of(uint64_t tree, char *name) { snprintf(name, 32, "muster-%016llx", (unsigned long long)tree); }
+// By hand, as a guard does it as well.
+static void name_of(uint64_t tree, char *name) {
+  memcpy(name, "muster-", 7);
+  for (int i = 22; i > 6; i--, tree >>= 4) name[i] = "0123456789abcdef"[tree & 15];
+  name[23] = 0;
+}
 
 static int populated(int events) {
   char text[256];
@@ -215,8 +220,9 @@ uint32_t muster_process_cgroup_members(int cgroup, int32_t *pids, uint32_t most)
   uint32_t count = 0;
   if (reader.file < 0) return 0;
   for (const char *line; count < most && (line = next_line(&reader));) {
-    int32_t pid;
-    if (sscanf(line, "%d", &pid) == 1 && pid > 0) pids[count++] = pid;
+    int32_t pid = 0;
+    while (*line >= '0' && *line <= '9') pid = pid * 10 + (*line++ - '0');
+    if (pid > 0) pids[count++] = pid;
   }
   close(reader.file);
   return count;
