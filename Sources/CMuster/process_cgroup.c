@@ -1,4 +1,7 @@
 // A cgroup (v2) of a process's own: made beside what this process's cgroup has below it, where that may be done.
+//
+// Whoever holds a handle of it, or its guard, holds a shared lock on its folder (flock(2), on the open file that both have). One that nobody
+// holds was left: its handle was closed, or its maker killed, while somebody lived in it. It goes when he has ended, and the next is made.
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <fcntl.h>
@@ -6,6 +9,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "internal/process.h"
@@ -13,6 +17,9 @@
 
 // How deep what a process has made in its cgroup is removed.
 enum { DEPTH = 8, LINE = 2 * PATH_MAX };
+
+// How often another number is tried, where the folder was taken for left before it was locked.
+enum { TRIES = 8 };
 
 // The file's lines one by one; a longer one is cut.
 typedef struct line_reader {
@@ -77,25 +84,98 @@ static int open_own(void) {
   return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-static void name_of(uint64_t tree, char *name) { snprintf(name, 32, "muster-%016llx", (unsigned long long)tree); }
-
-// To move a process one has to be permitted to write to the file of the folder above both.
-static int make_in(int own, const char *name) {
-  if (faccessat(own, "cgroup.procs", W_OK, AT_EACCESS) || mkdirat(own, name, 0755)) return -1;
-  int made = muster_above_stdio(openat(own, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  // Before Linux 5.14 it could not be killed at once.
-  if (made >= 0 && !faccessat(made, "cgroup.kill", W_OK, AT_EACCESS)) return made;
-  muster_process_drop(&made);
-  unlinkat(own, name, AT_REMOVEDIR);
-  return -1;
+// By hand, as a guard does it as well.
+static void name_of(uint64_t tree, char *name) {
+  memcpy(name, "muster-", 7);
+  for (int i = 22; i > 6; i--, tree >>= 4) name[i] = "0123456789abcdef"[tree & 15];
+  name[23] = 0;
 }
 
-int muster_process_cgroup_make(uint64_t tree) {
-  char name[32];
-  int own = open_own();
+static int populated(int events) {
+  char text[256];
+  ssize_t length = pread(events, text, sizeof text - 1, 0);
+  if (length <= 0) return 1;
+  text[length] = 0;
+  return !strstr(text, "populated 0");
+}
+
+static int is_empty(int cgroup) {
+  int events = openat(cgroup, "cgroup.events", O_RDONLY | O_CLOEXEC);
+  int empty = events >= 0 && !populated(events);
+  if (events >= 0) close(events);
+  return empty;
+}
+
+// What it has made below comes first. It may make more meanwhile: then the folder stays, as it would if it were in use.
+static void remove_below(int folder, int depth) {
+  dir_reader reader;
+  if (depth == 0 || muster_process_dir_open(&reader, folder, ".")) return;
+  for (const char *name; (name = muster_process_dir_next(&reader));) {
+    if (*name == '.') continue;
+    int below = openat(folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (below < 0) continue;
+    remove_below(below, depth - 1);
+    close(below);
+    unlinkat(folder, name, AT_REMOVEDIR);
+  }
+  muster_process_dir_close(&reader);
+}
+
+// 0: somebody lives in it, or it can't be.
+static int remove_empty(int above, const char *name, int folder) {
+  if (!unlinkat(above, name, AT_REMOVEDIR) || errno == ENOENT) return 1;
+  // What the living have made in it is theirs.
+  if (errno != EBUSY || !is_empty(folder)) return 0;
+  remove_below(folder, DEPTH);
+  return !unlinkat(above, name, AT_REMOVEDIR);
+}
+
+static int is_name(const char *name) {
+  return !strncmp(name, "muster-", 7) && strspn(name + 7, "0123456789abcdef") == 16 && strlen(name) == 23;
+}
+
+// Whether there may be some in the folder of this process's cgroup that were left: by others before, by us since.
+static int some_left = 1;
+
+// Those in whom nobody lives any more.
+static void remove_left(int own) {
+  dir_reader reader;
+  if (!__atomic_exchange_n(&some_left, 0, __ATOMIC_RELAXED) || muster_process_dir_open(&reader, own, ".")) return;
+  for (const char *name; (name = muster_process_dir_next(&reader));) {
+    int left = is_name(name) ? openat(own, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    if (left < 0) continue;
+    // With the lock, so that nobody holds it any more, or is about to; of another user's one it is not to be had, or of no use.
+    if (!flock(left, LOCK_EX | LOCK_NB) && !remove_empty(own, name, left)) __atomic_store_n(&some_left, 1, __ATOMIC_RELAXED);
+    close(left);
+  }
+  muster_process_dir_close(&reader);
+}
+
+// EAGAIN: it was taken for left, and removed, before it was locked.
+static int make_in(int own, const char *name, int *made) {
+  if (mkdirat(own, name, 0755)) return errno;
+  *made = muster_above_stdio(openat(own, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (*made < 0 && errno != ENOENT) return errno;
+  if (*made < 0 || flock(*made, LOCK_SH | LOCK_NB) || faccessat(*made, "cgroup.procs", F_OK, 0)) return EAGAIN;
+  // Before Linux 5.14 it could not be killed at once.
+  return faccessat(*made, "cgroup.kill", W_OK, AT_EACCESS) ? errno : 0;
+}
+
+int muster_process_cgroup_make(uint64_t *tree) {
+  int own = open_own(), made = -1, error = EAGAIN;
   if (own < 0) return -1;
-  name_of(tree, name);
-  int made = make_in(own, name);
+  // To move a process one has to be permitted to write to the file of the folder above both.
+  if (faccessat(own, "cgroup.procs", W_OK, AT_EACCESS)) error = errno;
+  if (error == EAGAIN) remove_left(own);
+  for (int i = 0; i < TRIES && error == EAGAIN; i++) {
+    char name[32];
+    // One that somebody is about to remove is his, lest he remove the next by that name.
+    if (i) *tree = muster_process_fresh_number();
+    name_of(*tree, name);
+    error = make_in(own, name, &made);
+    if (error) muster_process_drop(&made);
+    if (error && error != EAGAIN && error != EEXIST) unlinkat(own, name, AT_REMOVEDIR);
+  }
   close(own);
   return made;
 }
@@ -120,14 +200,6 @@ int muster_process_cgroup_has(uint64_t tree, int32_t pid) {
   return strstr(text, name) != NULL;
 }
 
-static int populated(int events) {
-  char text[256];
-  ssize_t length = pread(events, text, sizeof text - 1, 0);
-  if (length <= 0) return 1;
-  text[length] = 0;
-  return !strstr(text, "populated 0");
-}
-
 int muster_process_cgroup_empty_by(int cgroup, muster_deadline deadline) {
   int events = openat(cgroup, "cgroup.events", O_RDONLY | O_CLOEXEC);
   if (events < 0) return 0;
@@ -148,26 +220,12 @@ uint32_t muster_process_cgroup_members(int cgroup, int32_t *pids, uint32_t most)
   uint32_t count = 0;
   if (reader.file < 0) return 0;
   for (const char *line; count < most && (line = next_line(&reader));) {
-    int32_t pid;
-    if (sscanf(line, "%d", &pid) == 1 && pid > 0) pids[count++] = pid;
+    int32_t pid = 0;
+    while (*line >= '0' && *line <= '9') pid = pid * 10 + (*line++ - '0');
+    if (pid > 0) pids[count++] = pid;
   }
   close(reader.file);
   return count;
-}
-
-// What it has made below comes first. It may make more meanwhile: then the folder stays, as it would if it were in use.
-static void remove_below(int folder, int depth) {
-  dir_reader reader;
-  if (depth == 0 || muster_process_dir_open(&reader, folder, ".")) return;
-  for (const char *name; (name = muster_process_dir_next(&reader));) {
-    if (*name == '.') continue;
-    int below = openat(folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    if (below < 0) continue;
-    remove_below(below, depth - 1);
-    close(below);
-    unlinkat(folder, name, AT_REMOVEDIR);
-  }
-  muster_process_dir_close(&reader);
 }
 
 // By way of itself: that needs no descriptor, of which none may be left.
@@ -175,10 +233,6 @@ void muster_process_cgroup_remove(int32_t *cgroup, uint64_t tree) {
   if (*cgroup < 0) return;
   char path[40] = "../";
   name_of(tree, path + 3);
-  // What the living have made in it is theirs.
-  if (unlinkat(*cgroup, path, AT_REMOVEDIR) && errno == EBUSY && muster_process_cgroup_empty_by(*cgroup, MUSTER_DEADLINE_NOW)) {
-    remove_below(*cgroup, DEPTH);
-    unlinkat(*cgroup, path, AT_REMOVEDIR);
-  }
+  if (!remove_empty(*cgroup, path, *cgroup)) __atomic_store_n(&some_left, 1, __ATOMIC_RELAXED);
   muster_process_drop(cgroup);
 }

@@ -67,7 +67,7 @@ static int receive_child(int from, muster_process *process) {
 // Sleeps until either is readable; 1: the first is.
 static int sleep_at(int parent, int other) {
   struct pollfd polled[] = {{.fd = parent, .events = POLLIN}, {.fd = other, .events = POLLIN}};
-  while (poll(polled, 2, -1) <= 0) {
+  while (muster_process_sleep_at(polled, 2, MUSTER_DEADLINE_NEVER) <= 0) {
   }
   return polled[0].revents != 0;
 }
@@ -84,8 +84,9 @@ static _Noreturn void watch(int parent, int socket, muster_process *process) {
     muster_process_stop_options now = {.deadline = muster_deadline_after(INT64_C(10000000000))};
     muster_process_stop_report report;
     muster_process_end_tree(process, &now, &report);
-    muster_process_cgroup_remove(&process->cgroup, process->tree);
   }
+  // If its handle is closed, nobody else does; if not, nobody misses what is empty.
+  muster_process_cgroup_remove(&process->cgroup, process->tree);
   muster_process_exit_now(0);
 }
 
@@ -117,7 +118,7 @@ static _Noreturn void guard(int parent, int socket, const muster_process *starti
   watch(parent, socket, &process);
 }
 
-int muster_process_guard_start(const muster_process *process, int32_t *made, int *socket) {
+int muster_process_guard_start(const muster_process *process, int32_t *made, process_plan *plan) {
   int ends[2] = {-1, -1}, pidfd = -1;
   int self = muster_above_stdio(muster_process_pidfd_open(getpid()));
   int error = self < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) ? errno : 0;
@@ -134,6 +135,7 @@ int muster_process_guard_start(const muster_process *process, int32_t *made, int
     if (pid == 0) guard(self, ends[0], process);
     *made = pid < 0 ? -1 : muster_above_stdio(pidfd);
     if (*made < 0) error = errno;
+    if (pid < 0) plan->step = MUSTER_PROCESS_STEP_GUARD;
     // By its number, where not a descriptor is left: nobody else waits for it.
     if (error && pid > 0) kill((pid_t)pid, SIGKILL), waitpid((pid_t)pid, NULL, __WALL);
     muster_process_set_mask(mask);
@@ -141,7 +143,7 @@ int muster_process_guard_start(const muster_process *process, int32_t *made, int
   if (error && ends[1] >= 0) close(ends[1]), ends[1] = -1;
   if (ends[0] >= 0) close(ends[0]);
   if (self >= 0) close(self);
-  *socket = ends[1];
+  plan->guard = ends[1];
   return error;
 }
 
@@ -152,41 +154,4 @@ void muster_process_guard_end(int32_t *guard) {
   muster_process_pidfd_signal(*guard, SIGKILL);
   muster_process_reap(*guard, __WALL, &end);
   muster_process_drop(guard);
-}
-
-// Those that are let go of: pidfds, each + 1. Who takes one out by a swap has it.
-static int32_t left[64];
-
-void muster_process_guard_leave(int32_t *guard) {
-  if (*guard < 0) return;
-  for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
-    int32_t none = 0;
-    if (__atomic_compare_exchange_n(&left[i], &none, *guard + 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
-      *guard = -1;
-      return;
-    }
-  }
-  muster_process_drop(guard);
-}
-
-// 1: it has ended. 0: it lives. -1: there is no guard of ours by that number: this process is a fork of who had it, and may have
-// closed what it inherited, and have another file there.
-static int has_ended(int guard) {
-  siginfo_t info;
-  memset(&info, 0, sizeof info);
-  if (syscall(SYS_waitid, P_PIDFD, guard, &info, WEXITED | WNOHANG | WNOWAIT | __WCLONE, NULL)) return -1;
-  return info.si_pid != 0;
-}
-
-void muster_process_guard_collect(void) {
-  for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
-    int32_t one = __atomic_load_n(&left[i], __ATOMIC_RELAXED);
-    if (!one || !has_ended(one - 1)) continue;
-    if (!__atomic_compare_exchange_n(&left[i], &one, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) continue;
-    int32_t guard = one - 1;
-    // What was seen to have ended may have been taken out meanwhile, and another put in by the same number.
-    int ended = has_ended(guard);
-    if (ended > 0) muster_process_guard_end(&guard);
-    if (ended == 0) muster_process_guard_leave(&guard);
-  }
 }

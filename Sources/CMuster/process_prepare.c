@@ -99,10 +99,10 @@ static int plan_tie(process_starting *starting, muster_process *process) {
   // Not both: the kernel would kill the child before the guard has seen who belongs to it.
   starting->plan.by_thread = (flags & MUSTER_PROCESS_TIE_THREAD) || (flags & MUSTER_PROCESS_TIE && !guarded);
   if (!guarded) return 0;
-  return muster_process_guard_start(process, &process->guard, &starting->plan.guard);
+  return muster_process_guard_start(process, &process->guard, &starting->plan);
 }
 
-static uint64_t fresh_number(void) {
+uint64_t muster_process_fresh_number(void) {
   static uint32_t count;
   uint64_t number = 0;
   if (getrandom(&number, sizeof number, GRND_NONBLOCK) == (ssize_t)sizeof number && number) return number;
@@ -125,10 +125,10 @@ int muster_process_prepare(process_starting *starting, const muster_process_opti
   plan->executes = executes;
   plan->parent = getpid();
   process->flags = options->flags | (executes ? 0 : MUSTER_PROCESS_NO_COOKIE);
-  if (!(process->flags & MUSTER_PROCESS_NO_COOKIE) || options->flags & MUSTER_PROCESS_CGROUP) process->tree = fresh_number();
+  if (!(process->flags & MUSTER_PROCESS_NO_COOKIE) || options->flags & MUSTER_PROCESS_CGROUP) process->tree = muster_process_fresh_number();
   int error = plan_readiness(starting, options->readiness, process);
   if (!error) error = plan_moves(starting, options);
-  if (!error && options->flags & MUSTER_PROCESS_CGROUP) plan->cgroup = process->cgroup = muster_process_cgroup_make(process->tree);
+  if (!error && options->flags & MUSTER_PROCESS_CGROUP) plan->cgroup = process->cgroup = muster_process_cgroup_make(&process->tree);
   if (!error) error = plan_tie(starting, process);
   if (error) muster_process_undo(starting, process);
   return error;

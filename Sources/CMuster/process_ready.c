@@ -179,12 +179,11 @@ int muster_process_ready(muster_process *process, muster_deadline deadline) {
   int status;
   while ((status = look_if_ready(process)) == EAGAIN) {
     struct pollfd polled[] = {{.fd = process->ready, .events = POLLIN}, {.fd = process->pidfd, .events = POLLIN}};
-    struct timespec rest;
     if (muster_deadline_passed(deadline)) {
       status = ETIMEDOUT;
       break;
     }
-    (void)ppoll(polled, 2, muster_process_timeout(deadline, &rest), NULL);
+    (void)muster_process_sleep_at(polled, 2, deadline);
   }
   // Its end closes the pipe a moment before it is told.
   if (status == EPIPE && muster_process_ended_by(process->pidfd, muster_deadline_after(10000000))) status = EOWNERDEAD;

@@ -1,7 +1,8 @@
 // Ending a process with all that it has started.
 //
 // Rounds: find who belongs to it, signal those who are new, sleep until those who are known have ended, find again. A round that finds
-// nobody after all known ones have ended is the last: who was forked by one of them was there to be seen.
+// nobody after all known ones have ended is the last: who was forked by one of them was there to be seen, or has a number that was given
+// while the look went on, and is looked for by that.
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <poll.h>
@@ -15,6 +16,10 @@
 // How many are known by a pidfd at a time; and how long a sleep goes on at most before it is looked who is new.
 enum { KNOWN = 256 };
 #define LOOK_AGAIN INT64_C(100000000)
+
+// Who is chased: by each number that was given since the last look, and by some below it: their forks may have been under way. How many may
+// be given during one look; how often it is looked before all is begun anew.
+enum { UNDER_WAY = 32, CHASED = 4096, CHASES = 256 };
 
 // What SIGKILL is given where the caller gives it no time.
 #define PATIENCE INT64_C(2000000000)
@@ -30,6 +35,7 @@ typedef struct stopping {
   uint32_t living;    // that the round has found
   int32_t seen[MUSTER_PROCESS_LEFT_MAX];  // the first of them
   int error;          // why some could not be looked at
+  int settled;        // nobody can have been overlooked
   int adopts;         // orphans become this process's children
   uint32_t count;
   process_known known[KNOWN];
@@ -87,16 +93,19 @@ static void meet_main(stopping *stop) {
   if (!muster_process_ended_by(process->pidfd, MUSTER_DEADLINE_NOW)) stop->report->found++;
 }
 
-// With more than are known at a time, the others are told in the first round; and killed in each, which does no harm.
-static void found(void *context, const process_stat *stat) {
-  stopping *stop = context;
-  process_known one;
-  if (muster_process_stat_dead(stat)) return;
-  if (stop->living < MUSTER_PROCESS_LEFT_MAX) stop->seen[stop->living] = stat->pid;
-  stop->living++;
+static int is_met(const stopping *stop, const process_stat *stat) {
   for (uint32_t i = 0; i < stop->count; i++)
-    if (stop->known[i].pid == stat->pid && stop->known[i].start == stat->start) return;
-  if (!meet(stop, stat, &one)) return;
+    if (stop->known[i].pid == stat->pid && stop->known[i].start == stat->start) return 1;
+  return 0;
+}
+
+static void note_living(stopping *stop, int32_t pid) {
+  if (stop->living < MUSTER_PROCESS_LEFT_MAX) stop->seen[stop->living] = pid;
+  stop->living++;
+}
+
+// With more than are known at a time, the others are told in the first round; and killed in each, which does no harm.
+static void keep(stopping *stop, process_known one) {
   if (make_room(stop)) {
     stop->report->found++;
     stop->known[stop->count++] = one;
@@ -106,6 +115,14 @@ static void found(void *context, const process_stat *stat) {
   if (stop->rounds == 0 || stop->told == KNOWN_KILLED) send_signal(stop, &one);
   if (stop->rounds == 0) stop->report->found++;
   close(one.pidfd);
+}
+
+static void found(void *context, const process_stat *stat) {
+  stopping *stop = context;
+  process_known one;
+  if (muster_process_stat_dead(stat)) return;
+  note_living(stop, stat->pid);
+  if (!is_met(stop, stat) && meet(stop, stat, &one)) keep(stop, one);
 }
 
 // Marks who has ended, and reaps who is ours: it may become so only when its parent has ended, too. Where this process inherits no
@@ -132,14 +149,10 @@ static uint32_t bury(stopping *stop) {
 // Sleeps until one of the known has ended, or `until`.
 static void sleep_by_known(const stopping *stop, muster_deadline until) {
   struct pollfd polled[KNOWN];
-  nfds_t count = 0;
+  uint32_t count = 0;
   for (uint32_t i = 0; i < stop->count; i++)
     if (!(stop->known[i].state & KNOWN_DEAD)) polled[count++] = (struct pollfd){.fd = stop->known[i].pidfd, .events = POLLIN};
-  struct timespec rest;
-  if (ppoll(polled, count, muster_process_timeout(until, &rest), NULL) >= 0 || errno == EINTR) return;
-  // More than the limit on descriptors allows by now.
-  rest = (struct timespec){.tv_nsec = 1000000};
-  nanosleep(&rest, NULL);
+  (void)muster_process_sleep_at(polled, count, until);
 }
 
 static void await_known(stopping *stop, muster_deadline deadline) {
@@ -165,12 +178,50 @@ static void tell(stopping *stop) {
     if (!first || stop->known[i].state & KNOWN_MAIN) send_signal(stop, &stop->known[i]);
 }
 
+// Whoever has this number: pinned first, so that one look is enough, and signalled at once, before he forks again.
+static void chase_one(stopping *stop, int32_t pid) {
+  process_stat stat;
+  if (pid <= 0 || (kill(pid, 0) && errno == ESRCH)) return;
+  int pidfd = muster_above_stdio(muster_process_pidfd_open(pid)), error = pidfd < 0 ? errno : 0;
+  int one_of_it = muster_process_tree_member(&stop->tree, pid, &stat) && !muster_process_stat_dead(&stat) && !is_met(stop, &stat);
+  if (error == EMFILE || error == ENFILE || error == ENOMEM) {
+    if (one_of_it) stop->error = error;
+  } else if (!error && one_of_it && muster_process_pidfd_signal(pidfd, 0) != ESRCH) {
+    process_known one = {.pid = pid, .pidfd = pidfd, .start = stat.start};
+    note_living(stop, pid);
+    if (stop->told == KNOWN_KILLED || !stop->polite) send_signal(stop, &one);
+    keep(stop, one);
+    return;
+  }
+  muster_process_drop(&pidfd);
+}
+
+// Numbers are given in order. So one who lives now and was not there to be seen when /proc was read has a number that was given since, as
+// have those who have forked him. They are looked at by it, the newest first, until none was given during two looks in a row: one that was
+// given, but could not be seen in the second look, would be of a fork under way all through the first, and who forks was to be seen there.
+static int chase(stopping *stop, int32_t last) {
+  for (int turn = 0, still = 0; turn < CHASES; turn++) {
+    int32_t now = muster_process_last_number();
+    still = now == last ? still + 1 : 0;
+    if (still == 3) return 1;
+    // They have begun from below again, or are too many: /proc has them all.
+    if (now < last || now - last > CHASED) return 0;
+    for (int32_t pid = now; pid > last - UNDER_WAY; pid--) chase_one(stop, pid);
+    last = now;
+  }
+  return 0;
+}
+
 static int find(stopping *stop) {
+  int32_t last = muster_process_last_number();
   stop->living = 0;
   stop->error = 0;
   look_at_main(stop);
   int error = muster_process_tree_scan(&stop->tree, found, stop);
-  return error ? error : stop->error;
+  if (error || stop->error) return error ? error : stop->error;
+  // Where the kernel doesn't tell the number, as good as the look.
+  stop->settled = stop->living || !last || chase(stop, last);
+  return stop->error;
 }
 
 // One phase: who is found is sent the signal once. Returns 0 when nobody is left, ETIMEDOUT, or why none could be looked for.
@@ -182,7 +233,7 @@ static int phase(stopping *stop, int signal, uint32_t told, muster_deadline dead
     tell(stop);
     // That others can't be looked for does not cut the grace of those who are known.
     if (error && stop->rounds && (told == KNOWN_KILLED || !bury(stop))) return error;
-    if (!error && !stop->living && !bury(stop)) return 0;
+    if (!error && !stop->living && stop->settled && !bury(stop)) return 0;
     if (muster_deadline_passed(deadline)) return error ? error : ETIMEDOUT;
     await_known(stop, deadline);
   }
@@ -261,8 +312,9 @@ int muster_process_end_tree(muster_process *process, const muster_process_stop_o
   if (late) error = find(&stop);
   bury(&stop);
   note_left(&stop, late && !error);
+  late = late && !stop.settled;
   for (uint32_t i = stop.count; i-- > 0;) forget(&stop, i);
-  return report->left && !error ? EBUSY : error;
+  return (report->left || late) && !error ? EBUSY : error;
 }
 
 int muster_process_stop(muster_process *process, const muster_process_stop_options *options, muster_process_stop_report *report) {

@@ -81,8 +81,7 @@ static void ask_kernel(int pidfd, muster_process_end *end) {
 int muster_process_ended_by(int pidfd, muster_deadline deadline) {
   struct pollfd polled = {.fd = pidfd, .events = POLLIN};
   for (;;) {
-    struct timespec rest;
-    int got = ppoll(&polled, 1, muster_process_timeout(deadline, &rest), NULL);
+    int got = muster_process_sleep_at(&polled, 1, deadline);
     if (got > 0) return 1;
     if (got == 0 || muster_deadline_passed(deadline)) return 0;
   }

@@ -61,9 +61,11 @@
   X(pool_wait) \
   X(pool_white) \
   X(posix_barrier) \
+  X(process_cgroup) \
   X(process_fault) \
   X(process) \
   X(process_fork) \
+  X(process_promise) \
   X(process_ready) \
   X(process_stop) \
   X(process_tie) \

@@ -234,11 +234,28 @@ static void memory_may_be_short(void) {
   muster_process_options options = laden();
   process_audit audit = audit_begin();
   // Of the child, and no other: a sanitizer needs memory all the time.
+#ifdef SYS_mmap2
+  refuse_flags(SYS_mmap2, 3, MAP_STACK, ENOMEM);
+#else
   refuse_flags(SYS_mmap, 3, MAP_STACK, ENOMEM);
+#endif
   muster_process process;
   muster_process_step step;
   CHECK_STATUS(muster_process_spawn(&options, &process, &step), ENOMEM);
   CHECK_EQUAL(step, MUSTER_PROCESS_STEP_PREPARE);
+  audit_end(&audit);
+}
+
+// The child can be made, its guard not.
+static void a_guard_may_be_short(void) {
+  process_audit audit = audit_begin();
+  muster_process_options options = laden();
+  refuse_flags(SYS_clone, 0, CLONE_PIDFD, EAGAIN);
+  muster_process process;
+  muster_process_step step;
+  CHECK_STATUS(muster_process_spawn(&options, &process, &step), EAGAIN);
+  CHECK_EQUAL(step, MUSTER_PROCESS_STEP_GUARD);
+  CHECK(process.pid == 0 && process.guard < 0 && process.ready < 0 && process.cgroup < 0);
   audit_end(&audit);
 }
 
@@ -254,6 +271,41 @@ static void processes_may_be_short(void) {
   if (status == 0) test_skip("this user may have any number of processes");
   CHECK_STATUS(status, EAGAIN);
   CHECK_EQUAL(step, MUSTER_PROCESS_STEP_CLONE);
+}
+
+// A process that has given up its descriptors, as sandboxes do, sleeps and is woken for its children all the same.
+static void who_may_open_nothing_waits_nevertheless(void) {
+  int ends[2];
+  muster_process process, late;
+  struct rusage before, after;
+  REQUIRE(!pipe2(ends, O_CLOEXEC));
+  muster_process_options options = shell("read x; echo >&7; read x; exit 6");
+  options.readiness = MUSTER_PROCESS_READY_LINE;
+  options.ready_descriptor = 7;
+  options.streams[0] = (muster_process_stream){MUSTER_PROCESS_STREAM_DESCRIPTOR, ends[0]};
+  REQUIRE(!muster_process_spawn(&options, &process, NULL));
+  start_shell(&late, "exec sleep 1000", MUSTER_PROCESS_GROUP);
+  // The number is far above what a set of libc's has room for, where that may be.
+  int high = fcntl(late.pidfd, F_DUPFD_CLOEXEC, 5000);
+  if (high >= 0) close(late.pidfd), late.pidfd = high;
+  struct rlimit limit;
+  REQUIRE(!getrlimit(RLIMIT_NOFILE, &limit));
+  limit.rlim_cur = 0;
+  REQUIRE(!setrlimit(RLIMIT_NOFILE, &limit));
+  REQUIRE(!getrusage(RUSAGE_THREAD, &before));
+  CHECK_STATUS(muster_process_wait(&process, muster_deadline_after(20000000), NULL), ETIMEDOUT);
+  CHECK_STATUS(muster_process_wait(&late, muster_deadline_after(20000000), NULL), ETIMEDOUT);
+  CHECK_STATUS(muster_process_ready(&process, muster_deadline_after(20000000)), ETIMEDOUT);
+  REQUIRE(!getrusage(RUSAGE_THREAD, &after));
+  // Asleep, three times.
+  CHECK(after.ru_nvcsw >= before.ru_nvcsw + 3);
+  REQUIRE(write(ends[1], "\n", 1) == 1);
+  CHECK_STATUS(muster_process_ready(&process, soon()), 0);
+  CHECK_STATUS(muster_process_signal(&late, 0), 0);
+  REQUIRE(write(ends[1], "\n", 1) == 1);
+  CHECK_EQUAL(end_of(&process), 6);
+  CHECK_STATUS(muster_process_signal(&late, SIGKILL), 0);
+  CHECK_EQUAL(end_of(&late), -SIGKILL);
 }
 
 // Threads that start, fail, kill and wait, all at once: each gets its own, and nothing is left.
@@ -328,5 +380,8 @@ TEST_SUITE(process_fault, {"each_step_can_fail", each_step_can_fail, 0},
            {"is_found_in_the_path", is_found_in_the_path, 0}, {"is_executed_by_a_descriptor", is_executed_by_a_descriptor, 0},
            {"forks_where_a_sandbox_refuses_the_clone", forks_where_a_sandbox_refuses_the_clone, 0},
            {"descriptors_may_be_short", descriptors_may_be_short, 0}, {"memory_may_be_short", memory_may_be_short, 0},
-           {"processes_may_be_short", processes_may_be_short, 0}, {"a_storm_leaves_nothing", a_storm_leaves_nothing, 60},
+           
+           {"a_guard_may_be_short", a_guard_may_be_short, 0}, {"processes_may_be_short", processes_may_be_short, 0}, 
+           {"who_may_open_nothing_waits_nevertheless", who_may_open_nothing_waits_nevertheless, 0},
+           {"a_storm_leaves_nothing", a_storm_leaves_nothing, 60},
            {"without_standard_streams", without_standard_streams, 0});

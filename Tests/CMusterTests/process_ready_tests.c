@@ -192,6 +192,29 @@ static void one_of_the_tree_is_heard(void) {
   audit_end(&audit);
 }
 
+static void say_ready(void *context) {
+  (void)context;
+  CHECK_STATUS(tell("READY=1"), 0);
+}
+
+// Who has ended by the time that it is read is known only if he was the process himself.
+static void last_words_are_the_processes_own(void) {
+  muster_process process, itself;
+  start_telling(&process);
+  test_join(test_fork(say_ready, NULL), 0);
+  CHECK_STATUS(muster_process_hear(&process), EAGAIN);
+  CHECK(!process.notice.ready);
+  // The same words, were they its own.
+  pid_t pid = test_fork(say_ready, NULL);
+  test_join(pid, 0);
+  itself = process;
+  itself.pid = pid;
+  CHECK_STATUS(muster_process_hear(&itself), 0);
+  CHECK(itself.notice.ready);
+  CHECK_STATUS(muster_process_signal(&process, SIGKILL), 0);
+  CHECK_EQUAL(end_of(&process), -SIGKILL);
+}
+
 // Any bytes, as long as they like: what is kept is bounded and a string.
 static void flood(void *context) {
   speaker *one = context;
@@ -239,4 +262,5 @@ static void any_bytes_do_no_harm(void) {
 TEST_SUITE(process_ready, {"a_newline_says_so", a_newline_says_so, 0},
            {"an_end_is_told_from_silence", an_end_is_told_from_silence, 0},
            {"strangers_are_not_heard", strangers_are_not_heard, 0}, {"one_of_the_tree_is_heard", one_of_the_tree_is_heard, 0},
-           {"any_bytes_do_no_harm", any_bytes_do_no_harm, 0});
+           
+           {"last_words_are_the_processes_own", last_words_are_the_processes_own, 0}, {"any_bytes_do_no_harm", any_bytes_do_no_harm, 0});

@@ -255,6 +255,52 @@ static void lose_the_main_thread(uint32_t *gate, uint64_t tree) {
   pthread_exit(NULL);
 }
 
+typedef struct storm {
+  uint32_t gate, enough;
+  uint64_t generations;
+} storm;
+
+// In a session of its own each, without a parent after a moment; whom one look finds has ended at the next.
+static _Noreturn void storm_on(storm *with, uint64_t tree, int64_t end) {
+  if (!pose_as_one_of(tree)) _exit(1);
+  while (!__atomic_load_n(&with->enough, __ATOMIC_RELAXED) && test_now() < end) {
+    pid_t pid = fork();
+    if (pid != 0) _exit(0);
+    setsid();
+    if (__atomic_add_fetch(&with->generations, 1, __ATOMIC_RELAXED) == 50) gate_open(&with->gate, 1);
+  }
+  gate_open(&with->gate, 2);
+  _exit(0);
+}
+
+static void who_forks_and_ends_for_ever_is_caught(void) {
+  muster_process process;
+  storm *with = shared_memory(sizeof *with);
+  CHECK_STATUS(muster_process_become_subreaper(), 0);
+  for (int i = 0; i < 6; i++) {
+    int ends[2];
+    char nothing;
+    REQUIRE(!pipe2(ends, O_CLOEXEC | O_NONBLOCK));
+    *with = (storm){0};
+    start_shell(&process, "exec sleep 1000", MUSTER_PROCESS_GROUP);
+    CHECK(comes_to_sleep(process.tree));
+    pid_t pid = fork();
+    if (pid == 0) storm_on(with, process.tree, test_now() + INT64_C(15000000000));
+    REQUIRE(pid > 0);
+    close(ends[1]);
+    if (gate_pass(&with->gate, 1) != 1) test_skip("this program's own environment is not to be had");
+    muster_process_stop_options stop = i & 1 ? at_once() : patient();
+    CHECK_STATUS(muster_process_stop(&process, &stop, NULL), 0);
+    // Whoever lives would hold it open.
+    CHECK_EQUAL(read(ends[0], &nothing, 1), 0);
+    close(ends[0]);
+    CHECK_EQUAL(count_tree(process.tree), 0);
+    __atomic_store_n(&with->enough, 1, __ATOMIC_RELAXED);
+    muster_process_close(&process);
+    CHECK_STATUS(muster_process_reap_orphans(NULL, 0, NULL), 0);
+  }
+}
+
 // It looks like a zombie, and like one without an environment.
 static void who_has_lost_his_main_thread_is_ended(void) {
   muster_process process, other;
@@ -287,7 +333,7 @@ static void who_is_never_met_is_told(void) {
   CHECK(comes_to_sleep(process.tree));
   // As of one who is gone by the time that he is opened.
   refuse_call(SYS_pidfd_open, ESRCH);
-  muster_process_stop_options stop = {.deadline = muster_deadline_after(moment)};
+  muster_process_stop_options stop = {.deadline = muster_deadline_after(10 * moment)};
   CHECK_STATUS(muster_process_stop(&process, &stop, &report), EBUSY);
   CHECK_EQUAL(report.left, 1);
   REQUIRE(report.left > 0 && report.pids[0] > 1 && report.pids[0] != process.pid);
@@ -452,6 +498,8 @@ TEST_SUITE(process_stop, {"who_ends_politely_is_not_killed", who_ends_politely_i
            {"nor_is_anybody_in_it_left_out", nor_is_anybody_in_it_left_out, 0},
            {"who_is_waited_for_by_another_is_not_reaped", who_is_waited_for_by_another_is_not_reaped, 0},
            {"who_has_lost_his_main_thread_is_ended", who_has_lost_his_main_thread_is_ended, 0},
+           
+           {"who_forks_and_ends_for_ever_is_caught", who_forks_and_ends_for_ever_is_caught, 60},
            {"who_is_never_met_is_told", who_is_never_met_is_told, 0},
            {"who_cannot_be_met_has_his_grace", who_cannot_be_met_has_his_grace, 0},
            {"numbers_of_another_namespace_are_not_believed", numbers_of_another_namespace_are_not_believed, 0},

@@ -58,6 +58,16 @@ static void waits_no_longer_than_the_deadline(void) {
   CHECK_EQUAL(end_of(&process), -SIGKILL);
 }
 
+// Later than 32 bits of seconds can say.
+static void waits_to_the_end_of_time(void) {
+  muster_process process;
+  muster_process_end end;
+  start_shell(&process, "exec sleep 0.05", 0);
+  CHECK_STATUS(muster_process_wait(&process, MUSTER_DEADLINE_NEVER - 1, &end), 0);
+  CHECK(end.kind == MUSTER_PROCESS_EXITED && end.code == 0);
+  muster_process_close(&process);
+}
+
 static void tells_of_a_core(void) {
   char pattern[256] = "";
   int file = open("/proc/sys/kernel/core_pattern", O_RDONLY | O_CLOEXEC);
@@ -355,7 +365,8 @@ static void signals_are_as_for_a_new_program(void) {
 }
 
 TEST_SUITE(process, {"says_how_it_ended", says_how_it_ended, 0},
-           {"waits_no_longer_than_the_deadline", waits_no_longer_than_the_deadline, 0}, {"tells_of_a_core", tells_of_a_core, 0},
+           {"waits_no_longer_than_the_deadline", waits_no_longer_than_the_deadline, 0}, 
+           {"waits_to_the_end_of_time", waits_to_the_end_of_time, 0}, {"tells_of_a_core", tells_of_a_core, 0},
            {"says_what_it_used", says_what_it_used, 0},
            {"is_told_though_another_has_reaped_it", is_told_though_another_has_reaped_it, 0},
            {"others_can_be_watched", others_can_be_watched, 0},

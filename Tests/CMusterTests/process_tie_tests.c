@@ -117,6 +117,27 @@ static void a_guard_outlives_the_handle(void) {
   audit_end(&audit);
 }
 
+// More than one would keep a list for: none of them stays when it has ended.
+static void any_number_of_guards_outlive_their_handles(void) {
+  enum { MOST = 70 };
+  static pid_t children[MOST];
+  process_audit audit = audit_begin();
+  muster_process none = {.pidfd = -1, .ready = -1, .cgroup = -1, .guard = -1};
+  for (int i = 0; i < MOST; i++) {
+    muster_process process;
+    muster_process_options options = {.path = "/bin/sleep", .arguments = (const char *const[]){"sleep", "1000", NULL},
+                                      .flags = MUSTER_PROCESS_GUARD};
+    REQUIRE(!muster_process_spawn(&options, &process, NULL));
+    children[i] = process.pid;
+    muster_process_close(&process);
+  }
+  for (int i = 0; i < MOST; i++) CHECK_EQUAL(kill(children[i], SIGKILL), 0);
+  for (int i = 0; i < MOST; i++) CHECK_EQUAL(waitpid(children[i], NULL, 0), children[i]);
+  for (muster_deadline end = soon(); find_guard(getpid()) && !muster_deadline_passed(end);) test_pause(1000000);
+  muster_process_close(&none);
+  audit_end(&audit);
+}
+
 // A fork that has closed what it inherited, as daemons do, may have anything by a number that was a guard's.
 static void a_fork_keeps_its_own_descriptors(void) {
   muster_process process, none = {.pidfd = -1, .ready = -1, .cgroup = -1, .guard = -1};
@@ -178,5 +199,7 @@ static void no_moment_is_without_its_tie(void) {
 TEST_SUITE(process_tie, {"from_the_main_thread", from_the_main_thread, 0}, {"from_another_thread", from_another_thread, 0},
            {"with_its_tree", with_its_tree, 0}, {"with_its_thread", with_its_thread, 0},
            {"a_guard_is_modest", a_guard_is_modest, 0}, {"a_guard_outlives_the_handle", a_guard_outlives_the_handle, 0},
+           
+           {"any_number_of_guards_outlive_their_handles", any_number_of_guards_outlive_their_handles, 0},
            {"a_fork_keeps_its_own_descriptors", a_fork_keeps_its_own_descriptors, 0},
            {"no_moment_is_without_its_tie", no_moment_is_without_its_tie, 60});

@@ -52,6 +52,7 @@ static void work(uint32_t index, uint32_t part, const sweep_choice *choice, cons
   if (sweep == MAP_FAILED) _exit(2);
   isolation_enter(folder);
   prctl(PR_SET_CHILD_SUBREAPER, 1);
+  isolation_fix_stat(getpid());
   report->isolated = (uint32_t)isolated;
   snprintf(sweep->prefix, sizeof sweep->prefix, SWEEP_PREFIX "%d-", (int)getpid());
   snprintf(sweep->folder, sizeof sweep->folder, "%s", folder);
@@ -65,6 +66,7 @@ static void work(uint32_t index, uint32_t part, const sweep_choice *choice, cons
 
 static void merge(sweep_tally *sum, const sweep_tally *one) {
   sum->tried += one->tried, sum->before += one->before, sum->after += one->after, sum->slow += one->slow;
+  sum->skipped |= one->skipped;
   if (sum->points == 0) sum->points = one->points;
   if (one->took > sum->took) sum->took = one->took;
   if (one->verdict && (!sum->verdict || one->failed_at < sum->failed_at)) {

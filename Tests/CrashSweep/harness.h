@@ -35,6 +35,7 @@ typedef struct sweep_tally {
   uint32_t points;  // instructions in the operation
   uint32_t tried, before, after;
   uint32_t slow;    // checks that took longer than 0.9 s: the sleeper's own look once a second may have saved them
+  uint32_t skipped;  // 1: here it can't be swept
   int64_t took;     // nanoseconds
   sweep_verdict verdict;
   uint32_t failed_at;

@@ -28,6 +28,7 @@
   X(pool_owner) \
   X(posix) \
   X(process) \
+  X(process_stop) \
   X(queue) \
   X(queue_death) \
   X(region) \
@@ -96,15 +97,15 @@ static int is_wanted(const char *name, char **wanted, int count) {
 static void judge(const sweep_case *of, const sweep_choice *choice, sweep_tally *sum) {
   uint32_t least = choice->at >= 0 || of->minimum == 0 ? 1 : of->minimum;
   if (choice->brief && least > SWEEP_BRIEF && of->expect != SWEEP_TOO_FEW) least = SWEEP_BRIEF;
-  if (sum->verdict || sum->tried >= least) return;
+  if (sum->verdict || sum->skipped || sum->tried >= least) return;
   sum->verdict = SWEEP_TOO_FEW;
   snprintf(sum->text, sizeof sum->text, "%u points were tried; the least that will do is %u", sum->tried, least);
 }
 
 static int tell(const sweep_case *of, sweep_injection injection, const sweep_tally *sum) {
   const char *way = injection == SWEEP_CRASH ? "crash" : "stall";
-  int fine = sum->verdict == of->expect;
-  printf("%s %-34s %s %6u of %6u points %6.1f s", fine ? "ok  " : "FAIL", of->name, way, sum->tried,
+  int fine = sum->skipped || sum->verdict == of->expect;
+  printf("%s %-34s %s %6u of %6u points %6.1f s", sum->skipped ? "skip" : fine ? "ok  " : "FAIL", of->name, way, sum->tried,
          sum->points + (sum->points != 0), (double)sum->took / 1e9);
   if (sum->before + sum->after) printf("  before %u, after %u", sum->before, sum->after);
   if (sum->slow) printf("  (%u checks took more than 0.9 s)", sum->slow);

@@ -74,6 +74,7 @@ typedef struct sweep_case {
   int race;               // 1: what a peer does may come before or after a step of the operator, whose path differs then. One
                           // worker sweeps it, whose recording stands
   int children;           // 1: the operation makes processes, which would run into its breakpoints: points are gone to by single steps
+  int looks;              // 1: the operation looks at all processes: it is swept only where a worker has pids of its own
   sweep_verdict expect;   // other than SWEEP_OK: a case that the harness has to find fault with, in just this way
 } sweep_case;
 

@@ -188,7 +188,8 @@ void worker_sweep(const sweep_case *of, uint32_t ways, const sweep_choice *choic
   int64_t start = sweep_now();
   start_ticks();
   uint8_t *marks = take(STEPS_MAX + 1);
-  if (!marks) told(&recorded, SWEEP_BROKEN, 0, "no memory for the points");
+  if (of->looks && !isolated) recorded.skipped = 1;
+  else if (!marks) told(&recorded, SWEEP_BROKEN, 0, "no memory for the points");
   else if (!record_twice(of, &trace, &recorded)) {
     recorded.points = trace.points;
     choose(of, choice, &trace, marks);
@@ -198,7 +199,7 @@ void worker_sweep(const sweep_case *of, uint32_t ways, const sweep_choice *choic
     if (!(ways & way)) continue;
     sweep_tally *tally = &tallies[way - SWEEP_CRASH];
     *tally = recorded;
-    if (!recorded.verdict) sweep_points(of, (sweep_injection)way, choice, &trace, marks, tally);
+    if (!recorded.verdict && !recorded.skipped) sweep_points(of, (sweep_injection)way, choice, &trace, marks, tally);
     tally->took = sweep_now() - start;
     start = sweep_now();
   }

@@ -53,8 +53,8 @@
 //   the guard before it runs the program, waits for the answer, and ends if that fails. The guard, told of our end, first shuts its socket for sending, then reads it:
 //   the pidfd came before and is killed, or the sending fails.
 //   A guard is a child without a signal at its end (clone(2), "__WCLONE"): waiting for any child doesn't see it. It ends with the
-//   child, and is reaped by whoever learns of that end by this handle; or, if that was closed before, by the next spawn or close (of more than
-//   64 at a time the others stay zombies as long as this process lives). It costs a
+//   child, and is reaped by whoever learns of that end by this handle; or, if that was closed before, by the next spawn, fork or close, and is a
+//   zombie until then. A guard that is let go of so keeps one descriptor of this process open. It costs a
 //   fork of this process; its pages are shared until this process writes to them. Who kills a guard by its number unties the child.
 //
 // Numbers are those of this process's pid namespace, and /proc has to be mounted for it where this says so.
@@ -156,6 +156,7 @@ typedef enum MUSTER_OPEN_ENUM muster_process_step {
   MUSTER_PROCESS_STEP_DESCRIPTORS = 8,  // EBADF, no such descriptor here, or a number past the limit; EMFILE
   MUSTER_PROCESS_STEP_LIMIT = 9,        // EPERM, EINVAL
   MUSTER_PROCESS_STEP_EXEC = 10,        // ENOENT, EACCES, ENOEXEC, E2BIG, ETXTBSY, ENOMEM...
+  MUSTER_PROCESS_STEP_GUARD = 11,       // between PREPARE and CLONE, making its guard, which is a process, too: EAGAIN, ENOMEM
 } muster_process_step;
 
 typedef enum MUSTER_OPEN_ENUM muster_process_end_kind {
@@ -243,7 +244,8 @@ int muster_process_open(int32_t pid, uint64_t start, muster_process *MUSTER_NONN
 // EMFILE, ENFILE.
 int muster_process_open_descriptor(int32_t descriptor, muster_process *MUSTER_NONNULL process) MUSTER_MUST_CHECK;
 
-// Closes its descriptors and removes its cgroup, if that is empty. Waits for nothing and kills nobody: a child that was not waited for
+// Closes its descriptors and removes its cgroup, if that is empty; if it isn't, its guard does when the process has ended, or the next
+// start with MUSTER_PROCESS_CGROUP below the same cgroup, once nobody lives in it. Waits for nothing and kills nobody: a child that was not waited for
 // stays a zombie when it ends, until this process waits for it by other means. Again: nothing.
 void muster_process_close(muster_process *MUSTER_NONNULL process);
 

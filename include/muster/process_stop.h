@@ -26,8 +26,12 @@
 // killed is there to be seen by the next one. Zombies count as dead, whether or not somebody reaps them; those of them that are children of
 // this process (it is their subreaper) are reaped, by their pidfds; those that had ended before anybody looked are for
 // muster_process_reap_orphans. A process that forks faster than it is killed, one that sleeps in the kernel
-// (state D), and one that may not be signalled end the search at the deadline: they are told. One that forks and ends at once, for ever,
-// can be missed by each look, between its name in /proc and its file: its group or its cgroup catches it.
+// (state D), and one that may not be signalled end the search at the deadline: they are told.
+//   One that forks and ends at once, for ever, is gone whenever its file in /proc is opened. But the kernel gives numbers in order, and
+// tells the last (/proc/loadavg). So each number that was given since a look began is looked at, too, the newest first, pinned by a pidfd and
+// signalled at once, until none was given during two looks in a row: whoever lives then has an older number, and was to be seen. A storm
+// that is faster than that is not caught without a group or cgroup, but never taken for ended: EBUSY at the deadline. What is left is
+// who gives himself a number out of order (clone3(2), set_tid), which takes privileges.
 // SPDX-License-Identifier: Apache-2.0
 #ifndef MUSTER_PROCESS_STOP_H
 #define MUSTER_PROCESS_STOP_H
@@ -61,7 +65,7 @@ typedef struct muster_process_stop_report {
 } muster_process_stop_report;
 
 // Ends it and its tree. *report may be NULL. Returns 0: nobody of it lives, the process is reaped (if it was ours) and its
-// end is in process->end, its cgroup is removed; EBUSY: some would not die; EINVAL: the handle holds nothing, or no such signal. EMFILE, ENFILE,
+// end is in process->end, its cgroup is removed; EBUSY: some would not die, or (left 0) processes come and go too fast for it to be known; EINVAL: the handle holds nothing, or no such signal. EMFILE, ENFILE,
 // ENOENT (no /proc, or another pid namespace's), EACCES: others could not be looked for (who is known has his grace nevertheless); the process and the group that it leads have been sent SIGKILL nevertheless.
 // Who ended and was waited for before can have left a tree behind: it is ended all the same, by 3 and 4.
 int muster_process_stop(muster_process *MUSTER_NONNULL process, const muster_process_stop_options *MUSTER_NONNULL options,

@@ -115,6 +115,8 @@ void muster_process_undo(process_starting *starting, muster_process *process);
 // A handle that holds nothing.
 void muster_process_clear(muster_process *process);
 
+// The number of a tree: nobody else has it.
+uint64_t muster_process_fresh_number(void);
 
 // Ends a child that shares its parent's memory, or a guard. libc's may be a sanitizer's, which takes stock first: of its parent's.
 static inline _Noreturn void muster_process_exit_now(int code) {
@@ -136,12 +138,17 @@ int muster_process_reap(int pidfd, int flags, muster_process_end *end);
 // Whether the process that a pidfd means has ended, waited for until the deadline. Interruptions go on.
 int muster_process_ended_by(int pidfd, muster_deadline deadline);
 
-// poll(2)'s timeout that ends at a deadline; NULL for MUSTER_DEADLINE_NEVER.
+// poll(2) for reading, until the deadline, also where the limit on descriptors is lower than `count` by now. May return early.
+struct pollfd;
+int muster_process_sleep_at(struct pollfd *polled, uint32_t count, muster_deadline deadline);
+
+// poll(2)'s timeout that ends at a deadline, or as late as 32 bits of seconds can say; NULL for MUSTER_DEADLINE_NEVER.
 static inline const struct timespec *muster_process_timeout(muster_deadline deadline, struct timespec *rest) {
   if (deadline == MUSTER_DEADLINE_NEVER) return NULL;
   int64_t left = deadline <= MUSTER_DEADLINE_NOW ? 0 : deadline - muster_clock_now();
   if (left < 0) left = 0;
-  *rest = (struct timespec){.tv_sec = (time_t)(left / 1000000000), .tv_nsec = (long)(left % 1000000000)};
+  int64_t seconds = left / 1000000000;
+  *rest = (struct timespec){.tv_sec = (time_t)(seconds < INT32_MAX ? seconds : INT32_MAX), .tv_nsec = (long)(left % 1000000000)};
   return rest;
 }
 
@@ -152,8 +159,9 @@ int muster_process_socket_make(int32_t *socket, char name[32]);
 
 // ---- process_guard.c
 
-// Starts a guard for a child to be. Returns 0 with its pidfd and the child's end of its socket, or an error.
-int muster_process_guard_start(const muster_process *process, int32_t *guard, int *socket);
+// Starts a guard for a child to be. Returns 0 with its pidfd and, in the plan, the child's end of its socket; or an error, with
+// plan->step if the guard could not be made.
+int muster_process_guard_start(const muster_process *process, int32_t *guard, process_plan *plan);
 
 // In the child: puts it under the guard's care. Returns 0, or why that failed.
 int muster_process_guard_enter(int socket);
@@ -161,19 +169,22 @@ int muster_process_guard_enter(int socket);
 // Ends and reaps a guard that has nothing to guard any more.
 void muster_process_guard_end(int32_t *guard);
 
-// Lets go of one that still has, to be reaped by a later call of this or of `collect`.
+// ---- process_letgo.c
+
+// Lets go of a guard that still has something to guard, to be reaped by a later call of this or of `collect`.
 void muster_process_guard_leave(int32_t *guard);
 void muster_process_guard_collect(void);
 
 // ---- process_cgroup.c
 
-// Makes the cgroup of a tree. Returns its folder's descriptor, or -1 where none is to be had.
-int muster_process_cgroup_make(uint64_t tree);
+// Makes the cgroup of a tree, whose number it may change, and removes those that were left. Returns its folder's descriptor, or -1 where
+// none is to be had.
+int muster_process_cgroup_make(uint64_t *tree);
 
 // In the child: enters it. 0 or errno.
 int muster_process_cgroup_enter(int cgroup);
 
-// Removes it and the folders in it, if nobody is there. Closes the descriptor.
+// Removes it and the folders in it, if nobody is there; else the next one that is made does, when nobody is. Closes the descriptor.
 void muster_process_cgroup_remove(int32_t *cgroup, uint64_t tree);
 
 #endif

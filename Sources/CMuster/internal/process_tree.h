@@ -78,6 +78,9 @@ int muster_process_tree_has(const muster_process *process, int32_t pid);
 // Calls `each` with every process that belongs to it. Returns 0, or why /proc can't be read.
 int muster_process_tree_scan(process_tree *tree, void (*each)(void *context, const process_stat *stat), void *context);
 
+// The number that the namespace of this process has given to a process, or a thread, last; 0: it can't be told.
+int32_t muster_process_last_number(void);
+
 // muster_process_stop without its frame.
 int muster_process_end_tree(muster_process *process, const muster_process_stop_options *options, muster_process_stop_report *report);
 

@@ -57,6 +57,7 @@ inline const char *attempt(muster_process_step step) noexcept {
   switch (step) {
     case MUSTER_PROCESS_STEP_GROUP: return "enter the process group of";
     case MUSTER_PROCESS_STEP_CGROUP: return "enter the cgroup of";
+    case MUSTER_PROCESS_STEP_GUARD: return "make the guard of";
     case MUSTER_PROCESS_STEP_TIE: return "tie the life of";
     case MUSTER_PROCESS_STEP_NICE: return "set the niceness of";
     case MUSTER_PROCESS_STEP_FOLDER: return "enter the folder of";
