@@ -40,6 +40,7 @@ static void sends_on(void *context) {
 static void killed_sender(muster_heartbeat_kind kind) {
   meeting *at = meet();
   pair of = {kind, at};
+  limit_signals(2000);
   muster_heartbeat_listener *listener = listens(kind, at);
   uint64_t seed = test_seed(), last = 0;
   for (int turn = 0; turn < 12; turn++) {
@@ -74,6 +75,7 @@ EACH_KIND(killed_sender)
 
 static void listens_on(void *context) {
   pair *of = context;
+  limit_signals(4000);
   muster_heartbeat_listener *listener = listens(of->kind, of->at);
   gate_open(&of->at->gate, 1);
   uint64_t got = 0;
@@ -101,7 +103,7 @@ static void stopped_listener(muster_heartbeat_kind kind) {
     muster_heartbeat beat = {.epoch = 1, .number = number, .time = time_of(1, number)};
     int status = muster_heartbeat_send(sender, &beat);
     if (!status) last = number;
-    // Where others of this user have filled their common limit.
+    // A signal for which there is no room is lost, and the next one that has room arrives.
     else CHECK(status == EAGAIN && kind == MUSTER_HEARTBEAT_SIGNAL);
   }
   CHECK_EQUAL(load(&at->got), 1);
@@ -296,6 +298,7 @@ static void sends_many(void *context) {
 static void storm(muster_heartbeat_kind kind) {
   meeting *at = meet();
   pair of = {kind, at};
+  limit_signals(1000);
   muster_heartbeat_listener *listener = listens(kind, at);
   pid_t child = test_fork(sends_many, &of);
   uint64_t got = 0, count = 60000 / test_slower();

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -111,6 +112,13 @@ void closes(muster_heartbeat_kind kind, muster_heartbeat_listener *listener, mus
   CHECK_STATUS(muster_heartbeat_listener_close(listener), 0);
   muster_heartbeat_sender_close(sender);
   CHECK(!name_exists(kind));
+}
+
+void limit_signals(unsigned most) {
+  struct rlimit limit;
+  REQUIRE(getrlimit(RLIMIT_SIGPENDING, &limit) == 0);
+  if (limit.rlim_cur > most) limit.rlim_cur = most;
+  REQUIRE(setrlimit(RLIMIT_SIGPENDING, &limit) == 0);
 }
 
 // ---- Forgeries.

@@ -61,6 +61,10 @@ int name_exists(muster_heartbeat_kind kind);
 // Closes both, and checks that no name is left.
 void closes(muster_heartbeat_kind kind, muster_heartbeat_listener *listener, muster_heartbeat_sender *sender);
 
+// How many signals this process may have pending. Those of a user count together: a test that fills its queue gives others
+// that run beside it a chance to send.
+void limit_signals(unsigned most);
+
 // What is none of the sender's beats, as far as the kind allows: how many.
 unsigned forge(muster_heartbeat_kind kind, meeting *at);
 

@@ -47,6 +47,7 @@
   X(group_white) \
   X(heartbeat) \
   X(heartbeat_death) \
+  X(heartbeat_hostile) \
   X(lock_mutex) \
   X(lock_rwlock) \
   X(lock_stress) \
