@@ -106,11 +106,15 @@ static void send_setup(void) {
   clear();
   SWEEP_STATUS(listens(&listener), 0);
   sender = connects();
-  for (uint64_t i = 1; i <= BEGUN; i++) SWEEP_STATUS(send(sender, 1, i), 0);
+  for (uint64_t i = 1; i < BEGUN; i++) SWEEP_STATUS(send(sender, 1, i), 0);
   muster_heartbeat_sender_close(sender);
 }
 
-static void send_prepare(void) { sender = connects(); }
+static void send_prepare(void) {
+  sender = connects();
+  SWEEP_STATUS(send(sender, 1, BEGUN), 0);
+}
+
 static int send_operate(void) { return send(sender, 1, BEGUN + 1); }
 static void send_finish(void) { muster_heartbeat_sender_close(sender); }
 
@@ -136,6 +140,9 @@ static void send_check(void) {
   }
   if (sweep->injection == SWEEP_CRASH) sweep_found(given == BEGUN ? SWEEP_BEFORE : SWEEP_AFTER);
   else sweep_finish();
+  muster_heartbeat_counts counts;
+  muster_heartbeat_count(listener, &counts);
+  SWEEP_EQUAL(counts.foreign, 0);
   for (int next = BEGUN + 2; next < BEGUN + 5; next++) {
     sweep_newcomer(sends_next, next);
     SWEEP_EQUAL(receive(1), next);

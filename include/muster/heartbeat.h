@@ -196,12 +196,13 @@ int muster_heartbeat_remove(const muster_heartbeat_options *MUSTER_NONNULL optio
 //   EINVAL        as for listening
 //   EBADMSG       the contact's checksum is wrong: none was given yet, or it is torn; FILE, QUEUE: what is there is no
 //                 heartbeat's
-//   EPROTO        the contact is of another kind or version, of another pid namespace, or of a process with other
-//                 pointers (SIGNAL)
+//   EPROTO        the contact is of another kind or version, or says what can't be; SIGNAL: of another pid namespace, or
+//                 of a process with other pointers
+//   ENOTSUP       SIGNAL: there is no /proc
 //   ECONNREFUSED  nobody listens by this contact any more, as far as the kind can tell (UDP: only at sending)
 //   EACCES        the listener's file, queue or process is another user's
 //   ELOOP         FILE: the name is a symbolic link
-//   ENAMETOOLONG, ENOMEM, EMFILE, ENFILE, ENOSYS... from the kernel
+//   ENAMETOOLONG, ENOMEM, ENOTDIR, EMFILE, ENFILE, ENOSYS... from the kernel
 int muster_heartbeat_connect(const muster_heartbeat_options *MUSTER_NONNULL options,
                              const muster_heartbeat_contact *MUSTER_NONNULL contact,
                              muster_heartbeat_sender *MUSTER_NULLABLE *MUSTER_NONNULL sender) MUSTER_MUST_CHECK;
