@@ -45,6 +45,9 @@
   X(group) \
   X(group_watch) \
   X(group_white) \
+  X(heartbeat) \
+  X(heartbeat_death) \
+  X(heartbeat_hostile) \
   X(lock_mutex) \
   X(lock_rwlock) \
   X(lock_stress) \

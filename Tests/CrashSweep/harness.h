@@ -94,7 +94,7 @@ extern uint32_t dealer_isolated;  // whether every worker had its own namespaces
 // isolation.c
 int isolation_inner(void);
 int isolation_outer(char **arguments);     // runs this program again, made steady; returns its exit status
-void isolation_enter(const char *folder);  // /dev/shm, `folder` and pids of one's own, where that is permitted
+void isolation_enter(const char *folder);  // /dev/shm, message queues, `folder` and pids of one's own, where that is permitted
 extern int isolated;                       // whether it was
 void isolation_fix_stat(pid_t pid);        // makes a process's /proc/PID/stat the same in each run
 void isolation_next_pid(pid_t pid);       // the pid that the next fork gets, where that can be chosen

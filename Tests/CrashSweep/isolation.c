@@ -124,10 +124,10 @@ static int write_file(const char *path, const char *text) {
 }
 
 static int own_namespaces(void) {
-  if (unshare(CLONE_NEWNS | CLONE_NEWPID) == 0) return 1;
+  if (unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC) == 0) return 1;
   unsigned user = geteuid(), group = getegid();
   char map[64];
-  if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID)) return 0;
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC)) return 0;
   snprintf(map, sizeof map, "%u %u 1", user, user);
   if (!write_file("/proc/self/uid_map", map)) return 0;
   snprintf(map, sizeof map, "%u %u 1", group, group);

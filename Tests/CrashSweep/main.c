@@ -22,6 +22,7 @@
   X(barrier_names) \
   X(checkpoint) \
   X(group) \
+  X(heartbeat) \
   X(lock) \
   X(log) \
   X(pool) \

@@ -9,6 +9,7 @@
 #include "checkpoint.h"
 #include "clock.h"
 #include "group.h"
+#include "heartbeat.h"
 #include "lock.h"
 #include "pool.h"
 #include "log.h"
