@@ -9,6 +9,8 @@ extension ChildProcess {
     case prepare
     /// Making it.
     case clone
+    /// Making its guard, which dies with this process and takes the child along.
+    case guardian
     /// Its process group.
     case group
     /// Its cgroup.
@@ -36,6 +38,7 @@ extension ChildProcess.Step {
     switch step {
     case .MUSTER_PROCESS_STEP_PREPARE: self = .prepare
     case .MUSTER_PROCESS_STEP_CLONE: self = .clone
+    case .MUSTER_PROCESS_STEP_GUARD: self = .guardian
     case .MUSTER_PROCESS_STEP_GROUP: self = .group
     case .MUSTER_PROCESS_STEP_CGROUP: self = .cgroup
     case .MUSTER_PROCESS_STEP_TIE: self = .tie
@@ -52,6 +55,7 @@ extension ChildProcess.Step {
   func attempt(folder: FilePath?) -> String {
     switch self {
     case .prepare, .clone: "start"
+    case .guardian: "start the guard of"
     case .group: "enter the process group of"
     case .cgroup: "enter the cgroup of"
     case .tie: "tie the life of"
