@@ -58,10 +58,13 @@ struct RootDetails: Equatable, Sendable, Encodable {
     var arenaSize: UInt64
     var newestCheckpoint: UInt64?
     var transactions: Transactions
-    /// Processor time of its dead processes.
+    /// Processor time of all its processes, the living one's, where it may be asked for, included.
     var userSeconds: Double
     var systemSeconds: Double
+    /// The most that one of its dead processes had.
     var peakMemory: UInt64
+    /// What its process has resident.
+    var memory: UInt64?
     /// Processes of its own that were killed after its deaths.
     var drained: UInt64
     var isArenaCorrupt: Bool
@@ -87,6 +90,17 @@ extension RootDetails {
   init(_ observer: RootObserver) throws(RootError) {
     // The root first: what its daemons do after it was asked for is no contradiction.
     self.init(observer.name, try observer.root(), try observer.daemons())
+    guard !isGone else { return }
+    let samples = daemons.map { $0.process.flatMap { try? WatchedProcess(pid: $0).sample() } }
+    // Who has the same number and the same start still, after it was sampled, had them meanwhile.
+    for (index, after) in try observer.daemons().enumerated() {
+      guard let sample = samples[index], after.pid == daemons[index].process, after.starts == daemons[index].starts else {
+        continue
+      }
+      daemons[index].userSeconds += seconds(sample.user)
+      daemons[index].systemSeconds += seconds(sample.system)
+      daemons[index].memory = sample.memory
+    }
   }
 
   private init(_ name: String, _ root: RootStatus, _ daemons: [DaemonStatus]) {

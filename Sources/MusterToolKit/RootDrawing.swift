@@ -71,11 +71,12 @@ extension RootDetails {
 
   private static let columns: [(title: String, alignment: TextTable.Alignment)] = [
     ("DAEMON", .left), ("STATE", .left), ("PID", .right), ("UP", .right), ("STARTS", .right), ("BEAT", .right),
-    ("ARENA", .right), ("DONE", .right), ("LOST", .right), ("CPU", .right), ("LAST DEATH", .left),
+    ("ARENA", .right), ("DONE", .right), ("LOST", .right), ("CPU", .right),
+    ("MEMORY", .right), ("LAST DEATH", .left),
   ]
 
   /// Those that can be done without, first what is missed least.
-  private static let spare = ["CPU", "ARENA", "DONE", "UP", "BEAT"]
+  private static let spare = ["MEMORY", "CPU", "ARENA", "DONE", "UP", "BEAT"]
 
   private func table(_ daemons: [Daemon], width: Int = .max) -> [Line] {
     let rows = daemons.map { $0.row(isGone: isGone) }
@@ -105,7 +106,8 @@ extension RootDetails.Daemon {
     return [
       printable(name), isOver ? "gone" : phaseText, process ?? "-", process == nil ? "-" : age(upSeconds) ?? "-",
       "\(starts)", process == nil ? "-" : beat, readableSize(arenaSize), "\(transactions.committed)",
-      "\(transactions.lost)", Duration.milliseconds(Int64((userSeconds + systemSeconds) * 1000)).readable(), remark,
+      "\(transactions.lost)", Duration.milliseconds(Int64((userSeconds + systemSeconds) * 1000)).readable(),
+      memory.map(readableSize) ?? "-", remark,
     ]
   }
 

@@ -26,6 +26,7 @@ struct RootDetailsTests {
   private static var daemons: [RootDetails.Daemon] {
     var beating = daemon("beating")
     (beating.heartbeatSeconds, beating.beatAgeSeconds) = (30, 0.012)
+    beating.memory = 3 << 19
     var waiting = daemon("waiting\u{1B}[2J")
     (waiting.phase, waiting.process, waiting.upSeconds) = ("waiting", nil, nil)
     (waiting.nextStartSeconds, waiting.starts) = (1.5, 4)
@@ -50,12 +51,12 @@ struct RootDetailsTests {
       "so far    7 starts, 1 wake-up, 0 orphans reaped",
       "daemons   1 of 5 running, 1 given up",
       "",
-      "DAEMON          STATE          PID     UP  STARTS        BEAT     ARENA  DONE  LOST     CPU  LAST DEATH",
-      "beating         running        101  2 min       1  12 ms/30 s  20.0 KiB     5     4  750 ms",
-      #"waiting\x1b[2J  waiting 1.5 s    -      -       4           -  20.0 KiB     5     4  750 ms  killed by SIGSEGV, 3 s ago"#,
-      "climbing        running        101  2 min       1           -  20.0 KiB     5     4  750 ms  no heartbeat, 1 min ago; on checkpoints, attempt 2; 3 of its processes killed",
-      "doomed          given up         -      -       1           -  20.0 KiB     5     4  750 ms  exited with 7, 0 s ago",
-      "unforked        waiting          -      -       1           -  20.0 KiB     5     4  750 ms  could not be forked: Resource temporarily unavailable",
+      "DAEMON          STATE          PID     UP  STARTS        BEAT     ARENA  DONE  LOST     CPU   MEMORY  LAST DEATH",
+      "beating         running        101  2 min       1  12 ms/30 s  20.0 KiB     5     4  750 ms  1.5 MiB",
+      #"waiting\x1b[2J  waiting 1.5 s    -      -       4           -  20.0 KiB     5     4  750 ms        -  killed by SIGSEGV, 3 s ago"#,
+      "climbing        running        101  2 min       1           -  20.0 KiB     5     4  750 ms        -  no heartbeat, 1 min ago; on checkpoints, attempt 2; 3 of its processes killed",
+      "doomed          given up         -      -       1           -  20.0 KiB     5     4  750 ms        -  exited with 7, 0 s ago",
+      "unforked        waiting          -      -       1           -  20.0 KiB     5     4  750 ms        -  could not be forked: Resource temporarily unavailable",
     ]
     let details = Self.root(.running, Self.daemons)
     #expect(details.lines() == expected)

@@ -35,6 +35,7 @@ private struct Root: Decodable {
     var death: Death?
     var heartbeatSeconds: Double?
     var newestCheckpoint: Int?
+    var memory: Int?
     var transactions: Transactions
   }
 
@@ -82,6 +83,7 @@ struct RootProgramTests {
       let (steady, clumsy, doomed) = (root.daemons[0], root.daemons[1], root.daemons[2])
       #expect(steady.name == "steady" && steady.phase == "running" && steady.starts == 1 && steady.death == nil)
       #expect(steady.heartbeatSeconds == 30 && steady.newestCheckpoint == 1)
+      #expect((steady.memory ?? 0) > 0 && doomed.memory == nil)
       let transactions = steady.transactions
       #expect(transactions.begun == 2 && transactions.committed == 1 && transactions.crashed == 1)
       #expect(clumsy.starts == 2 && clumsy.process != nil && clumsy.death?.signal == SIGKILL)
