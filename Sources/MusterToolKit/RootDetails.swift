@@ -94,7 +94,8 @@ extension RootDetails {
     let samples = daemons.map { $0.process.flatMap { try? WatchedProcess(pid: $0).sample() } }
     // Who has the same number and the same start still, after it was sampled, had them meanwhile.
     for (index, after) in try observer.daemons().enumerated() {
-      guard let sample = samples[index], after.pid == daemons[index].process, after.starts == daemons[index].starts else {
+      guard let sample = samples[index], after.pid == daemons[index].process, after.starts == daemons[index].starts
+      else {
         continue
       }
       daemons[index].userSeconds += seconds(sample.user)
