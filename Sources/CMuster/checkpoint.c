@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "internal/boot.h"
-#include "internal/caller.h"
 #include "internal/checkpoint.h"
 #include "internal/region_file.h"
 #include "internal/region_layout.h"
@@ -197,22 +196,11 @@ static int same_shape(const muster_checkpoint_shape *asked, const muster_checkpo
   return 1;
 }
 
-// The file's name on the disk, before anything is durable in it. Whoever created it may have died before he had come to that.
-static int sync_name(muster_region *region) {
-  if (muster_region_created(region)) return muster_region_sync(region);
-  region_path path;
-  muster_caller came = muster_enter();
-  int status = muster_region_path(muster_region_name(region), MUSTER_REGION_FILE, &path);
-  if (!status) status = muster_region_sync_folder(&path);
-  muster_leave(came);
-  return status;
-}
-
 static int use_region(muster_region *region, uint32_t flags, const muster_checkpoint_shape *asked,
                       muster_mismatch *differs, muster_checkpoint **checkpoint) {
   int read_only = (flags & MUSTER_REGION_READ_ONLY) != 0;
   if (flags & MUSTER_REGION_FILE && !read_only) {
-    int status = sync_name(region);
+    int status = muster_region_sync_name(region);
     if (status) return status;
   }
   unsigned char *payload = muster_region_payload(region);

@@ -334,6 +334,16 @@ static int sync_region(const muster_region *region) {
   return status ? status : muster_region_sync_folder(&path);
 }
 
+int muster_region_sync_name(muster_region *region) {
+  if (region->created) return muster_region_sync(region);
+  region_path path;
+  muster_caller came = muster_enter();
+  int status = muster_region_path(region->name, MUSTER_REGION_FILE, &path);
+  if (!status) status = muster_region_sync_folder(&path);
+  muster_leave(came);
+  return status;
+}
+
 int muster_region_sync(muster_region *region) {
   if (!(region->flags & MUSTER_REGION_FILE)) return 0;
   muster_caller came = muster_enter();

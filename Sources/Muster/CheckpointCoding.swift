@@ -20,9 +20,9 @@ public struct CheckpointCoding<State: Sendable>: Sendable {
   /// What stands in the checkpoint for the meaning of its bytes: compared when a process opens it, unless it is 0.
   public let layout: UInt64
   /// Where all states have the same: bytes.
-  let size: Int?
-  let encode: @Sendable (State, (UnsafeRawBufferPointer) -> Void) throws -> Void
-  let decode: @Sendable (UnsafeRawBufferPointer) throws -> State
+  package let size: Int?
+  package let encode: @Sendable (State, (UnsafeRawBufferPointer) -> Void) throws -> Void
+  package let decode: @Sendable (UnsafeRawBufferPointer) throws -> State
 
   /// An encoder and a decoder of yours.
   ///
@@ -82,7 +82,7 @@ extension CheckpointCoding where State == [UInt8] {
 
 extension CheckpointCoding where State: SharedPayload {
   /// The payload as it lies in memory.
-  static var inPlace: CheckpointCoding {
+  package static var inPlace: CheckpointCoding {
     let size = MemoryLayout<State>.size
     return CheckpointCoding(layout: State.payloadIdentity, size: size) { state, body in
       withUnsafeBytes(of: state, body)

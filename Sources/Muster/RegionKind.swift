@@ -37,6 +37,7 @@ public struct RegionKind: RawRepresentable, Hashable, Sendable, CustomStringConv
     case "QUEU": "a queue"
     case "TRAC": "a trace"
     case "LOGS": "a log"
+    case "PAIR": "a process pair"
     default: "a region of the kind \(self)"
     }
   }

@@ -32,11 +32,11 @@ public struct RegionName: Hashable, Sendable, CustomStringConvertible, Expressib
   public var description: String { string }
 
   /// Gives the name, or the path, to C.
-  func withCString(_ body: (UnsafePointer<CChar>) -> Int32) -> Int32 {
+  package func withCString(_ body: (UnsafePointer<CChar>) -> Int32) -> Int32 {
     path?.withPlatformString(body) ?? Muster.withName(string, body)
   }
 
-  var flags: UInt32 { isFile ? UInt32(.MUSTER_REGION_FILE) : 0 }
+  package var flags: UInt32 { isFile ? UInt32(.MUSTER_REGION_FILE) : 0 }
 }
 
 /// What opening a name may do.

@@ -42,6 +42,7 @@ struct RegionEntry: Equatable, Sendable {
     "TRAC": "trace",
     "LOGS": "log",
     "ROOT": "root",
+    "PAIR": "pair",
   ]
 
   /// In the order of their names, as `ls` shows them.

@@ -57,6 +57,11 @@
   X(log_hostile) \
   X(log_name) \
   X(log) \
+  X(pair_death) \
+  X(pair_disk) \
+  X(pair_hostile) \
+  X(pair_seat) \
+  X(pair) \
   X(pool_death) \
   X(pool_hostile) \
   X(pool_stress) \

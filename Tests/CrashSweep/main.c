@@ -25,6 +25,8 @@
   X(heartbeat) \
   X(lock) \
   X(log) \
+  X(pair) \
+  X(pair_role) \
   X(pool) \
   X(pool_owner) \
   X(posix) \

@@ -11,6 +11,7 @@
 #include "group.h"
 #include "heartbeat.h"
 #include "lock.h"
+#include "pair.h"
 #include "pool.h"
 #include "log.h"
 #include "log_drain.h"

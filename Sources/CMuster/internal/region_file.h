@@ -77,6 +77,9 @@ void muster_region_draft_discard(region_draft *draft);
 
 int muster_region_sync_folder(const region_path *path);
 
+// A file's name on the disk, before anything is durable in it. Whoever created it may have died before he had come to that.
+int muster_region_sync_name(muster_region *region);
+
 int64_t muster_region_wall_clock(void);
 void muster_region_sleep_until(muster_deadline until);
 

@@ -40,7 +40,7 @@ extension Deadline {
 
 extension Duration {
   /// Nanoseconds as the C core has them, cut at what 64 bits hold.
-  var coreNanoseconds: Int64 {
+  package var coreNanoseconds: Int64 {
     let (seconds, attoseconds) = components
     let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
     let (nanoseconds, carry) = whole.addingReportingOverflow(attoseconds / 1_000_000_000)

@@ -1,0 +1,25 @@
+# The figures of the process pair; part of Benchmarks/run.
+# SPDX-License-Identifier: Apache-2.0
+
+figures_pair() {
+  for size in 64 1024; do
+    wanted pair.step-$size || continue
+    repeat take "pair.step-$size pair.save-$size pair.commit-$size" "$build/pair_steps" $size ${batches}0
+    name="process pair, a step of $size bytes"
+    figure pair.step-$size pair.step-$size pair.save-$size ns 2 "$name: try, commit, emitted, beside a checkpoint's commit of as many"
+    figure pair.step-$size pair.commit-$size pair.save-$size ns - "$name: the commit alone, beside it"
+  done
+  # Its program is of Swift: with --swift.
+  [ $swift = 1 ] || return 0
+  if [ $quick = 1 ]; then samples=3; else samples=30; fi
+  if wanted pair.takeover; then
+    repeat take 'pair.takeover pair.floor' "$build/pair_takeover" kill $samples "$build/benchmark-pair"
+    figure pair.takeover pair.takeover pair.floor us 3 \
+      "process pair, SIGKILL of the primary to the backup's first step, beside pidfd, kill, fork"
+  fi
+  if wanted pair.hang; then
+    take 'pair.hang pair.missed' "$build/pair_takeover" hang $samples "$build/benchmark-pair"
+    figure pair.hang pair.hang pair.missed periods 1 \
+      'process pair, SIGSTOP of the primary to the first step, beside the beats that may be missing and one period'
+  fi
+}
