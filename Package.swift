@@ -17,12 +17,15 @@ let package = Package(
     .library(name: "CMuster", targets: ["CMuster"]),
     .library(name: "Muster", targets: ["Muster"]),
     .library(name: "MusterLogging", targets: ["MusterLogging"]),
+    .library(name: "MusterSupervision", targets: ["MusterSupervision"]),
+    .executable(name: "counter", targets: ["counter"]),
     .executable(name: "mpbarrier", targets: ["mpbarrier"]),
     .executable(name: "muster", targets: ["muster-cli"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-system.git", from: "1.6.0"),
     .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.2", traits: []),
   ],
@@ -42,6 +45,15 @@ let package = Package(
     .target(
       name: "MusterLogging", dependencies: ["Muster", .product(name: "Logging", package: "swift-log")],
       swiftSettings: swiftSettings),
+    .target(name: "CMusterSystem", cSettings: [.define("_GNU_SOURCE")]),
+    .target(
+      name: "MusterSupervision",
+      dependencies: [
+        "CMuster", "CMusterCLI", "CMusterSystem", "Muster",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Metrics", package: "swift-metrics"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ], swiftSettings: swiftSettings),
     .executableTarget(
       name: "muster-peer",
       dependencies: ["Muster", .product(name: "SystemPackage", package: "swift-system")],
@@ -50,6 +62,10 @@ let package = Package(
       name: "muster-root-peer",
       dependencies: ["Muster", .product(name: "SystemPackage", package: "swift-system")],
       path: "Tests/MusterRootPeer", swiftSettings: swiftSettings),
+    .executableTarget(
+      name: "muster-pair-peer",
+      dependencies: ["Muster", "MusterSupervision", .product(name: "SystemPackage", package: "swift-system")],
+      path: "Tests/MusterPairPeer", swiftSettings: swiftSettings),
     .executableTarget(
       name: "example-crew", dependencies: ["Muster"], path: "Examples/Swift/crew", swiftSettings: swiftSettings),
     .executableTarget(
@@ -81,6 +97,9 @@ let package = Package(
     .executableTarget(
       name: "benchmark-latency", dependencies: ["Muster"], path: "Benchmarks/swift", swiftSettings: swiftSettings),
     .executableTarget(
+      name: "benchmark-pair", dependencies: ["Muster", "MusterSupervision"], path: "Benchmarks/pair",
+      swiftSettings: swiftSettings),
+    .executableTarget(
       name: "benchmark-owners",
       dependencies: ["Muster", "CMuster", "MusterLogging", .product(name: "Logging", package: "swift-log")],
       path: "Benchmarks/owners", swiftSettings: swiftSettings),
@@ -94,6 +113,12 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),
+    .testTarget(
+      name: "MusterSupervisionTests",
+      dependencies: [
+        "Muster", "MusterSupervision", "muster-pair-peer", .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: swiftSettings),
     .target(name: "CMusterCLI", cSettings: [.define("_GNU_SOURCE")]),
     .target(
       name: "MusterCLI",
@@ -116,12 +141,20 @@ let package = Package(
         .product(name: "Subprocess", package: "swift-subprocess"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),
+    .target(
+      name: "CounterKit",
+      dependencies: [
+        "CMusterCLI", "CMusterSystem", "Muster", "MusterCLI", "MusterSupervision",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ], swiftSettings: swiftSettings),
+    .executableTarget(name: "counter", dependencies: ["CounterKit"], swiftSettings: swiftSettings),
     .executableTarget(name: "muster-cli", dependencies: ["MusterCLI", "MusterToolKit"], swiftSettings: swiftSettings),
     .testTarget(
       name: "MusterCLITests",
       dependencies: [
-        "Muster", "MusterCLI", "MPBarrierKit", "MusterToolKit", "mpbarrier", "muster-cli", "muster-peer",
-        "muster-root-peer",
+        "CounterKit", "Muster", "MusterCLI", "MPBarrierKit", "MusterSupervision", "MusterToolKit", "counter",
+        "mpbarrier", "muster-cli", "muster-peer", "muster-root-peer",
         .product(name: "Subprocess", package: "swift-subprocess"),
         .product(name: "SystemPackage", package: "swift-system"),
       ], swiftSettings: swiftSettings),

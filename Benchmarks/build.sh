@@ -82,6 +82,8 @@ build_all() {
 
 build_owners() {
   command -v swift > /dev/null || { say '--swift: there is no swift here'; swift=0; return 0; }
-  swift build --package-path "$root" -c release --product benchmark-owners >&2 || return 1
-  cp "$(swift build --package-path "$root" -c release --show-bin-path)/benchmark-owners" "$build/benchmark-owners"
+  for product in benchmark-owners benchmark-pair; do
+    swift build --package-path "$root" -c release --product $product >&2 || return 1
+    cp "$(swift build --package-path "$root" -c release --show-bin-path)/$product" "$build/$product"
+  done
 }

@@ -30,6 +30,7 @@ struct Program: Sendable {
     }
   }
 
+  static let counter = Program(path: directory + "/counter")
   static let mpbarrier = Program(path: directory + "/mpbarrier")
   static let muster = Program(path: directory + "/muster")
   /// What dies for the tests.

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+public import SystemPackage
+
+/// A terminal, a pipe, a socket: what has left can't be asked for any more. At most one output for each takeover leaves twice; a mark of yours can
+/// go before it.
+public struct DescriptorOutput: ProcessPairOutput {
+  let descriptor: FileDescriptor
+  let mark: @Sendable (ProcessPairEmission) -> String
+
+  /// - Parameters:
+  ///   - descriptor: standard output, say; it stays the caller's.
+  ///   - mark: what goes before an output that may have left already, such as `"(again: step 7) "`.
+  public init(
+    _ descriptor: FileDescriptor = .standardOutput,
+    mark: @escaping @Sendable (ProcessPairEmission) -> String = { _ in "" }
+  ) {
+    self.descriptor = descriptor
+    self.mark = mark
+  }
+
+  /// Nowhere that could be told.
+  public mutating func position() -> UInt64 { 0 }
+
+  /// Writes it, with the mark before it where it is doubtful, in one write if that takes it whole.
+  public mutating func emit(_ bytes: RawSpan, _ emission: ProcessPairEmission) throws {
+    let before = emission.isDoubtful ? mark(emission) : ""
+    if !before.isEmpty {
+      // In one write, which the kernel does not cut where it can take it whole.
+      var all = Array(before.utf8)
+      bytes.withUnsafeBytes { all.append(contentsOf: $0) }
+      _ = try descriptor.writeAll(all)
+    } else {
+      _ = try bytes.withUnsafeBytes { try descriptor.writeAll($0) }
+    }
+  }
+
+  /// Can't be told.
+  public mutating func contains(_ bytes: RawSpan, _ emission: ProcessPairEmission) -> Bool? { nil }
+}

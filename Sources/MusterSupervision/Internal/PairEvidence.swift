@@ -1,0 +1,37 @@
+// What is known of a step that was left out, for a person to look at.
+// SPDX-License-Identifier: Apache-2.0
+import SystemPackage
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+struct PairEvidence: Codable {
+  var pair: String
+  var step: UInt64
+  var epoch: UInt64
+  var attempts: UInt64
+  /// How the last one that tried it ended.
+  var death: String
+  /// The state before it, as it is kept.
+  var state: [UInt8]
+  var time = Date()
+
+  func write(to folder: FilePath) throws(ProcessPairError) {
+    let path = folder.appending("\(pair)-step-\(step).json")
+    do {
+      let encoder = JSONEncoder()
+      encoder.dateEncodingStrategy = .iso8601
+      encoder.outputFormatting = [.sortedKeys]
+      let bytes = try encoder.encode(self)
+      let file = try FileDescriptor.open(
+        path, .writeOnly, options: [.create, .truncate, .closeOnExec],
+        permissions: [.ownerReadWrite, .groupRead, .otherRead])
+      try file.closeAfter { _ = try file.writeAll(bytes) }
+    } catch {
+      throw ProcessPairError("keep the evidence of step \(step) in \(path) for", pair, .system, because: "\(error)")
+    }
+  }
+}

@@ -1,0 +1,243 @@
+// The primary's loop: steps, beats, and its backup.
+// SPDX-License-Identifier: Apache-2.0
+import CMuster
+import CMusterSystem
+import Muster
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+final class PairPrimary<State: Sendable> {
+  let pair: ProcessPair<State>
+  let store: PairStore
+  private let signals: PairSignals
+  let alive: PairAlive
+  let own: (pid: Int32, start: UInt64)
+  /// How the one before ended; nil: this one was started by hand.
+  let death: ProcessPairDeath?
+
+  /// One that came before it led.
+  var signal: Int32?
+
+  var said = muster_pair_primary()
+  var epoch: UInt64 = 0
+  var state: State
+  /// The last step that is committed, and the last one whose output is out.
+  var step: UInt64 = 0
+  var emitted: UInt64 = 0
+  /// The newest step that was committed by those before.
+  var newest: UInt64 = 0
+  private var partner: PairPartner<State>?
+  private var nextTick: Int64 = 0
+  private let period: Int64
+
+  init(
+    _ pair: ProcessPair<State>, _ store: PairStore, _ signals: PairSignals, _ alive: PairAlive,
+    after death: ProcessPairDeath?
+  ) throws(ProcessPairError) {
+    self.pair = pair
+    self.store = store
+    self.signals = signals
+    self.alive = alive
+    self.death = death
+    own = (getpid(), PairClock.ownStart)
+    state = pair.initial
+    period = pair.options.period.coreNanoseconds
+  }
+
+  func run(
+    _ work: (inout State, inout ProcessPairStep) throws -> ProcessPairNext
+  ) throws(ProcessPairError) -> ProcessPairEnding {
+    try begin()
+    // What was in doubt is out. No step is taken any more, and no backup started to be ended.
+    if pair.options.termination == .endsPair, let ending = try asked() { return try end(ending) }
+    let partner = PairPartner(pair, store, epoch: epoch, own: own) { [unowned self] (launch) throws(ProcessPairError) in
+      said.launch = launch
+      try store.say(said)
+    }
+    self.partner = partner
+    try tick(muster_clock_now())
+    var next: Int64 = 0
+    while true {
+      let now = muster_clock_now()
+      if now >= nextTick { try tick(now) }
+      if let ending = try asked() { return try end(ending) }
+      guard now >= next else {
+        PairWaiting.sleep([partner.descriptor, signals.descriptor], until: min(next, nextTick))
+        try partner.tend(muster_clock_now(), isTick: false)
+        continue
+      }
+      switch try take(work) {
+      case .step: break
+      case .stepAfter(let pause): next = now + pause.coreNanoseconds
+      case .finish: return try end(.finished)
+      }
+    }
+  }
+
+  // MARK: Steps
+
+  private func take(
+    _ work: (inout State, inout ProcessPairStep) throws -> ProcessPairNext
+  ) throws(ProcessPairError) -> ProcessPairNext {
+    let number = step + 1
+    try store.tries(number)
+    var context = ProcessPairStep(
+      number: number, epoch: epoch, attempt: number == said.suspect ? max(1, Int(said.attempts)) : 1, output: [],
+      onBeat: { [unowned self] in beatInStep() })
+    let next: ProcessPairNext
+    do {
+      next = try work(&state, &context)
+    } catch {
+      terminate("step \(number) failed: \(error)")
+    }
+    guard pair.accepts(state) else { terminate("the state after step \(number) is not accepted") }
+    // Done again on an older state: what is kept is not given away for it before the suspect is behind.
+    if number <= newest {
+      step = number
+      return next
+    }
+    try commit(number, .MUSTER_PAIR_STEP, output: context.output)
+    return next
+  }
+
+  /// State and output together; then the output leaves.
+  func commit(_ number: UInt64, _ kind: muster_pair_entry_kind, output: [UInt8]) throws(ProcessPairError) {
+    var position: UInt64 = 0
+    if !output.isEmpty { position = try asking { try pair.output.position() } }
+    try encoded { (bytes) throws(ProcessPairError) in
+      try output.withUnsafeBufferPointer { (output) throws(ProcessPairError) in
+        var entry = muster_pair_entry()
+        entry.step = number
+        entry.kind = kind.rawValue
+        entry.position = position
+        entry.state = bytes.baseAddress
+        entry.state_length = UInt64(bytes.count)
+        entry.output = UnsafeRawPointer(output.baseAddress)
+        entry.output_length = UInt64(output.count)
+        try store.commit(&entry, isDurable: pair.options.isDurable)
+      }
+    }
+    step = number
+    guard number > emitted else { return }
+    if !output.isEmpty {
+      try output.withUnsafeBufferPointer { (bytes) throws(ProcessPairError) in
+        try emit(UnsafeRawBufferPointer(bytes), number, position, isDoubtful: false)
+      }
+    }
+    try store.emitted(number)
+    emitted = number
+  }
+
+  func emit(
+    _ bytes: UnsafeRawBufferPointer, _ number: UInt64, _ position: UInt64, isDoubtful: Bool
+  ) throws(ProcessPairError) {
+    let emission = ProcessPairEmission(step: number, epoch: epoch, position: position, isDoubtful: isDoubtful)
+    try asking { try pair.output.emit(bytes.bytes, emission) }
+  }
+
+  func asking<Result>(_ body: () throws -> Result) throws(ProcessPairError) -> Result {
+    do {
+      return try body()
+    } catch {
+      throw ProcessPairError("emit the output of", pair.name, .output, because: "\(error)")
+    }
+  }
+
+  private func encoded(
+    _ body: (UnsafeRawBufferPointer) throws(ProcessPairError) -> Void
+  ) throws(ProcessPairError) {
+    var failure: ProcessPairError?
+    do {
+      try pair.coding.encode(state) { bytes in
+        do throws(ProcessPairError) {
+          try body(bytes)
+        } catch {
+          failure = error
+        }
+      }
+    } catch {
+      throw ProcessPairError("commit a step of", pair.name, .badState, because: "the state can't be encoded: \(error)")
+    }
+    if let failure { throw failure }
+  }
+
+  // MARK: Beats
+
+  /// Once a period: a state that is good is what the beat says.
+  private func tick(_ now: Int64) throws(ProcessPairError) {
+    nextTick = now + period
+    guard pair.accepts(state) else { terminate("the state after step \(step) is not accepted any more") }
+    partner?.beat(now)
+    try partner?.tend(now, isTick: true)
+    try sayNews()
+  }
+
+  private func beatInStep() {
+    let now = muster_clock_now()
+    guard now >= nextTick else { return }
+    nextTick = now + period
+    partner?.beat(now)
+    try? partner?.tend(now, isTick: true)
+    try? sayNews()
+  }
+
+  private func sayNews() throws(ProcessPairError) {
+    guard let partner, partner.hasNews || said.mode == UInt64(muster_pair_mode.MUSTER_PAIR_STARTING.rawValue) else {
+      return
+    }
+    partner.hasNews = false
+    said.backup_pid = UInt64(partner.peer?.pid ?? 0)
+    said.backup_start = partner.knownStart
+    let mode: muster_pair_mode = partner.isDegraded ? .MUSTER_PAIR_DEGRADED : .MUSTER_PAIR_WORKING
+    said.mode = UInt64(mode.rawValue)
+    try store.say(said)
+  }
+
+  // MARK: The end
+
+  /// Whether somebody has asked that this ends.
+  private func asked() throws(ProcessPairError) -> ProcessPairEnding? {
+    if let number = signal ?? signals.next() {
+      return pair.options.termination == .endsPair ? .terminated(number) : .handedOver(number)
+    }
+    return partner?.asksToEnd == true ? .terminated(SIGTERM) : nil
+  }
+
+  private func end(_ ending: ProcessPairEnding) throws(ProcessPairError) -> ProcessPairEnding {
+    if case .handedOver = ending {
+      said.mode = UInt64(muster_pair_mode.MUSTER_PAIR_UNSAID.rawValue)
+      try store.say(said)
+      alive.release()
+      return ending
+    }
+    said.mode = UInt64(muster_pair_mode.MUSTER_PAIR_ENDED.rawValue)
+    try store.say(said)
+    partner?.end()
+    PairBeatPlace(name: pair.name, way: pair.options.heartbeat, cell: store.cell).remove()
+    pair.tell(.ends)
+    store.close()
+    // A state file is there to be gone on from.
+    if !pair.place.isFile { store.remove() }
+    alive.release()
+    return ending
+  }
+
+  /// No state is worth more than the last one that was good: the backup goes on from that.
+  private func terminate(_ why: String) -> Never {
+    muster_system_complain("\(pair.name): process \(own.pid) ends itself, for its backup to go on: \(why)")
+    _exit(EX_SOFTWARE)
+  }
+
+  func giveUp(_ why: String) throws(ProcessPairError) -> Never {
+    said.mode = UInt64(muster_pair_mode.MUSTER_PAIR_GIVEN_UP.rawValue)
+    try store.say(said)
+    pair.tell(.gaveUp(why), level: .error)
+    store.close()
+    alive.release()
+    throw ProcessPairError("go on with", pair.name, .gaveUp, because: why)
+  }
+}

@@ -1,0 +1,46 @@
+// Sleeping until one of some descriptors can be read, or a time has come.
+// SPDX-License-Identifier: Apache-2.0
+import CMuster
+import CMusterCLI
+import CMusterSystem
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+enum PairWaiting {
+  /// Negative descriptors are nobody's. Times are of `CLOCK_MONOTONIC`, in nanoseconds.
+  static func sleep(_ descriptors: [Int32], until time: Int64) {
+    muster_system_sleep(descriptors, descriptors.count, time - muster_clock_now())
+  }
+
+  static func canBeRead(_ descriptor: Int32) -> Bool {
+    var one = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    return poll(&one, 1, 0) > 0
+  }
+}
+
+/// SIGTERM, SIGINT and SIGHUP, by a handler and a pipe: a thread of somebody's that does not block them doesn't matter.
+struct PairSignals {
+  let descriptor: Int32
+
+  init(in name: String) throws(ProcessPairError) {
+    var descriptor: Int32 = -1
+    let status = muster_cli_watch_signals(&descriptor)
+    guard status == 0 else { throw ProcessPairError("watch signals for", name, status: status) }
+    self.descriptor = descriptor
+  }
+
+  /// None: -1.
+  static let none = PairSignals(descriptor: -1)
+  private init(descriptor: Int32) { self.descriptor = descriptor }
+
+  /// The next one that has come.
+  func next() -> Int32? {
+    guard descriptor >= 0, PairWaiting.canBeRead(descriptor) else { return nil }
+    var signal = muster_cli_signal()
+    return muster_cli_next_signal(descriptor, &signal) == 0 ? signal.number : nil
+  }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+import CounterKit
+import Muster
+import MusterSupervision
+import SystemPackage
+import Testing
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+@Suite("counter: windows", .serialized, .timeLimit(.minutes(3)))
+struct CounterWindowTests {
+  private static let hasTmux = Window.isInPath("tmux")
+
+  private static func tool(
+    _ kind: WindowKind, _ environment: [String: String], shows: Bool = true, installed: [String] = []
+  ) throws -> Window.Tool? {
+    try Window(kind, environment: environment, showsNumbers: shows) { installed.contains($0) }.tool
+  }
+
+  @Test("auto takes what is there, and no window where the numbers go to a pipe")
+  func auto() throws {
+    let all = ["TMUX": "/tmp/t,1,0", "TMUX_PANE": "%3", "DISPLAY": ":0", "WAYLAND_DISPLAY": "w"]
+    let both = ["xterm", "gnome-terminal"]
+    #expect(try Self.tool(.auto, all, installed: both) == .tmux(pane: "%3"))
+    #expect(try Self.tool(.auto, all, shows: false, installed: both) == nil)
+    #expect(try Self.tool(.auto, ["DISPLAY": ":0"], installed: both) == .gnomeTerminal)
+    #expect(try Self.tool(.auto, ["DISPLAY": ":0"], installed: ["xterm"]) == .xterm)
+    #expect(try Self.tool(.auto, ["WAYLAND_DISPLAY": "w"], installed: ["xterm"]) == nil)
+    #expect(try Self.tool(.auto, ["DISPLAY": ":0"]) == nil)
+    #expect(try Self.tool(.auto, ["DISPLAY": "", "TMUX": ""], installed: both) == nil)
+    #expect(try Self.tool(.none, all, installed: both) == nil)
+  }
+
+  @Test("a tool that is asked for and not there is said to be missing")
+  func missing() {
+    #expect(throws: (any Error).self) { try Self.tool(.tmux, [:]) }
+    #expect(throws: (any Error).self) { try Self.tool(.xterm, [:], installed: ["xterm"]) }
+    #expect(throws: (any Error).self) { try Self.tool(.xterm, ["DISPLAY": ":0"]) }
+    #expect(throws: (any Error).self) { try Self.tool(.gnomeTerminal, ["DISPLAY": ":0"]) }
+  }
+
+  @Test("a backup in a terminal emulator's window is watched, and goes on", arguments: ["xterm", "gnome-terminal"])
+  func emulator(_ tool: String) async throws {
+    try await CounterRun.with("window-\(tool)") { run in
+      // In the place of one: runs what stands behind -e or --, as both do, and gnome-terminal's ends at once.
+      let script = """
+        #!/bin/sh
+        while [ "$1" != -e ] && [ "$1" != -- ]; do shift; done; shift
+        case "$0" in *gnome-terminal) "$@" & ;; *) exec "$@" ;; esac
+        """
+      let path = run.folder.appending(tool).string
+      try Data(script.utf8).write(to: URL(filePath: path))
+      try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
+      let old = processEnvironmentPath()
+      let environment = ["DISPLAY": ":99", "PATH": run.folder.string + ":" + old]
+      _ = try run.start(environment: environment, "--window", tool, "--period", "10ms", "--beat", "100ms")
+      let both = try await run.both()
+      try run.signal(both.primary, 9)
+      let after = try await run.both(without: [both.primary])
+      #expect(after.primary == both.backup)
+      try await run.moreSteps()
+      try await run.end(by: after.backup)
+      #expect(NumberTally(of: run.numbers).isWhole(repeats: 1), "\(run.numbers)\n\(run.errors)")
+    }
+  }
+
+  private static func panes(_ socket: String) async throws -> Set<Int32> {
+    let listed = try await Program(path: "/usr/bin/env").run(
+      "tmux", "-S", socket, "list-panes", "-a", "-F", "#{pane_pid}")
+    return Set(listed.output.split(separator: "\n").compactMap { Int32($0) })
+  }
+
+  /// The two as they are now: on a busy machine one may be taken for hung, and be replaced.
+  private static func living(_ run: CounterRun) -> Set<Int32>? {
+    guard let status = run.status(), let primary = status.primary, let backup = status.backup else { return nil }
+    return [primary.identity.pid, backup.identity.pid]
+  }
+
+  @Test("in tmux each backup has a pane of its own", .enabled(if: hasTmux, "tmux is not installed"))
+  func tmux() async throws {
+    try await CounterRun.with("tmux") { run in
+      let tmux = Program(path: "/usr/bin/env")
+      let socket = run.folder.appending("tmux").string
+      let command = [Program.counter.path, "--name", run.name, "--period", "50ms", "--beat", "100ms"]
+      let started = try await tmux.run(
+        ["tmux", "-S", socket, "-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "40"] + command)
+      #expect(started.status == 0, "\(started.errors)")
+      let both = try await run.both()
+      try await expectEventually { try await Self.panes(socket) == Self.living(run) }
+      try run.signal(both.primary, 9)
+      let after = try await run.both(without: [both.primary])
+      #expect(after.primary == both.backup)
+      try await run.moreSteps()
+      try await expectEventually { try await Self.panes(socket) == Self.living(run) }
+      let screen = try await tmux.run("tmux", "-S", socket, "capture-pane", "-p", "-t", "{top}")
+      #expect(screen.output.contains(/\d+/))
+      try await run.end(by: after.backup)
+    }
+  }
+}
+
+private func processEnvironmentPath() -> String { ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin" }

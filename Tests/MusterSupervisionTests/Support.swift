@@ -1,0 +1,145 @@
+// What the tests of pairs share: a pair of processes in a folder of its own, of which nothing is left.
+// SPDX-License-Identifier: Apache-2.0
+import Muster
+import MusterSupervision
+import SystemPackage
+import Testing
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// A pair under test.
+struct PairUnderTest: Sendable {
+  let name: String
+  let folder: String
+  let executable: FilePath
+
+  var output: String { folder + "/output" }
+  var events: String { folder + "/events" }
+
+  /// Starts it by hand. All of its processes write to one file of events.
+  func start(_ arguments: [String] = []) throws -> ChildProcess {
+    let file = try FileDescriptor.open(
+      FilePath(events), .writeOnly, options: [.create, .append, .closeOnExec], permissions: [.ownerReadWrite])
+    defer { try? file.close() }
+    var configuration = ChildProcess.Configuration(
+      .path(executable), arguments: ChildProcess.Arguments([name, output] + arguments))
+    configuration.error = .descriptor(file)
+    configuration.output = .null
+    configuration.group = .own
+    return try ChildProcess(configuration)
+  }
+
+  func contents(_ path: String) -> String {
+    guard let file = try? FileDescriptor.open(FilePath(path), .readOnly) else { return "" }
+    defer { try? file.close() }
+    var all: [UInt8] = []
+    var bytes = [UInt8](repeating: 0, count: 65536)
+    while let count = try? bytes.withUnsafeMutableBytes({ try file.read(into: $0) }), count > 0 {
+      all.append(contentsOf: bytes[..<count])
+    }
+    return String(decoding: all, as: UTF8.self)
+  }
+
+  var numbers: [UInt64] { contents(output).split(separator: "\n").compactMap { UInt64($0) } }
+
+  static func link(_ path: String) -> String {
+    var bytes = [CChar](repeating: 0, count: 4096)
+    let count = readlink(path, &bytes, bytes.count)
+    return String(decoding: bytes.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  func told(_ text: String) -> Int { contents(events).split(separator: "\n").count { $0.contains(text) } }
+
+  func status() -> ProcessPairStatus? { try? ProcessPairObserver(name).status() }
+
+  /// Its primary and backup, when both are there and known to each other.
+  func both() async throws -> (primary: Int32, backup: Int32) {
+    var found: (Int32, Int32)?
+    try await eventually("there are both") {
+      guard let status = status(), let primary = status.primary, let backup = status.backup,
+        status.primaryLife == .alive, status.backupLife == .alive, primary.mode == .working,
+        backup.epoch == primary.epoch
+      else { return false }
+      found = (primary.identity.pid, backup.identity.pid)
+      return true
+    }
+    return try #require(found)
+  }
+
+  /// Nobody of it is left.
+  func gone() async throws {
+    try await eventually("all have ended") { processes().isEmpty }
+  }
+
+  /// Its processes, by their arguments: zombies have none.
+  func processes() -> [Int32] {
+    guard let folder = opendir("/proc") else { return [] }
+    defer { closedir(folder) }
+    var found: [Int32] = []
+    while let entry = readdir(folder) {
+      let text = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+      guard let pid = Int32(text) else { continue }
+      let arguments = contents("/proc/\(pid)/cmdline").split(separator: "\0")
+      if arguments.count > 1, arguments[1] == name { found.append(pid) }
+    }
+    return found
+  }
+
+  func eventually(_ what: String, _ isSo: () throws -> Bool) async throws {
+    let deadline = ContinuousClock.now + .seconds(40)
+    while try !isSo() {
+      guard ContinuousClock.now < deadline else {
+        Issue.record("not by the deadline: \(what); \(contents(events))")
+        throw CancellationError()
+      }
+      try await Task.sleep(for: .milliseconds(2))
+    }
+  }
+}
+
+func withPair(_ purpose: String, _ body: (PairUnderTest) async throws -> Void) async throws {
+  var template = Array("/tmp/muster-pair-XXXXXX".utf8CString)
+  let made = template.withUnsafeMutableBufferPointer { buffer in
+    buffer.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) }
+  }
+  let folder = try #require(made)
+  let pair = PairUnderTest(
+    name: "pair-test-\(getpid())-\(purpose)", folder: folder,
+    executable: builtPeer())
+  var failure: (any Error)?
+  do {
+    try await body(pair)
+    try await pair.gone()
+    #expect(pair.status() == nil || purpose.hasPrefix("kept"), "its memory is left")
+  } catch {
+    failure = error
+  }
+  for process in pair.processes() { kill(process, SIGKILL) }
+  try? Region.remove(RegionName(pair.name), force: true)
+  unlink("/dev/shm/\(pair.name).alive")
+  unlink("/dev/shm/\(pair.name).heartbeat")
+  removeAll(folder)
+  if let failure { throw failure }
+}
+
+/// Beside the bundle of the tests, which is among the runner's arguments, or the runner.
+private func builtPeer() -> FilePath {
+  let places = CommandLine.arguments + [PairUnderTest.link("/proc/self/exe")]
+  let candidates = places.map { FilePath($0).removingLastComponent().appending("muster-pair-peer") }
+  return candidates.first { access($0.string, X_OK) == 0 } ?? "muster-pair-peer"
+}
+
+private func removeAll(_ folder: String) {
+  if let entries = opendir(folder) {
+    while let entry = readdir(entries) {
+      let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+      if name != "." && name != ".." { unlink("\(folder)/\(name)") }
+    }
+    closedir(entries)
+  }
+  rmdir(folder)
+}
