@@ -136,7 +136,7 @@ let package = Package(
     .target(
       name: "MusterToolKit",
       dependencies: [
-        "Muster", "MusterCLI", "CMusterCLI",
+        "CMusterCLI", "Muster", "MusterCLI", "MusterSupervision",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Subprocess", package: "swift-subprocess"),
         .product(name: "SystemPackage", package: "swift-system"),

@@ -142,7 +142,7 @@ public final class ProcessPair<State: Sendable> {
     }
   }
 
-  private func checkOptions() throws(ProcessPairError) {
+  func checkOptions() throws(ProcessPairError) {
     func require(_ isFine: Bool, _ reason: String) throws(ProcessPairError) {
       guard isFine else { throw ProcessPairError("start", name, .invalidArgument, because: reason) }
     }

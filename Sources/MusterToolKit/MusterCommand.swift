@@ -14,7 +14,7 @@ package struct MusterCommand: ParsableCommand {
     subcommands: [
       ListCommand.self, ShowCommand.self, RemoveCommand.self, CleanCommand.self, AliveCommand.self, BarrierCommand.self,
       LockCommand.self, CheckpointCommand.self, RingCommand.self, QueueCommand.self, LogCommand.self, TraceCommand.self,
-      RootCommand.self,
+      RootCommand.self, PairCommand.self,
     ])
 
   package init() {}

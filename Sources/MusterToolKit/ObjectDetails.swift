@@ -14,6 +14,7 @@ enum ObjectDetails: Equatable, Sendable {
   case trace(TraceDetails)
   case log(LogDetails)
   case root(RootDetails)
+  case pair(PairDetails)
   /// Of a kind that has no more to tell, or that can't be read; `note` says why.
   case other(note: String?)
 }
@@ -98,6 +99,7 @@ extension ObjectDetails {
     case .trace(let trace): return trace.lines()
     case .log(let log): return log.lines()
     case .root(let root): return root.lines()
+    case .pair(let pair): return pair.lines()
     case .other(let note):
       return note.map { [$0] } ?? []
     }
@@ -154,6 +156,7 @@ struct ShowReport: Encodable, Sendable {
   var trace: TraceDetails?
   var log: LogDetails?
   var root: RootDetails?
+  var pair: PairDetails?
   var note: String?
 
   init(_ entry: RegionEntry, _ details: ObjectDetails, now: Int64) {
@@ -170,6 +173,7 @@ struct ShowReport: Encodable, Sendable {
     case .trace(let trace): self.trace = trace
     case .log(let log): self.log = log
     case .root(let root): self.root = root
+    case .pair(let pair): self.pair = pair
     case .other(let note): self.note = note
     }
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Muster
 import MusterCLI
+import MusterSupervision
 import SystemPackage
 
 #if canImport(Glibc)
@@ -76,6 +77,8 @@ enum Registry {
         let observer = try RootObserver(entry.name, anyOwner: true)
         defer { observer.close() }
         return .root(try RootDetails(observer))
+      case "PAIR":
+        return .pair(try PairDetails(try ProcessPairObserver(entry.name)))
       default:
         return .other(note: nil)
       }

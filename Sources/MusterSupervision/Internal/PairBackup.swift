@@ -31,7 +31,7 @@ final class PairBackup<State: Sendable> {
   private var said = muster_pair_backup()
   private var listener: PairListener?
   private var primary: PairPeer?
-  /// One that has asked for the pair's end, which its primary has not lived to see to.
+  /// One that has come: it has asked for the pair's end, which its primary has not lived to see to, or for this process's.
   private(set) var signal: Int32?
 
   init(
@@ -140,8 +140,8 @@ final class PairBackup<State: Sendable> {
 
   /// A signal. Whether to go on.
   private func heed(_ number: Int32) throws(ProcessPairError) -> Bool {
-    guard pair.options.termination == .endsPair else { return false }
     signal = number
+    guard pair.options.termination == .endsPair else { return false }
     said.wish = PairWish.endThePair.rawValue
     try store.say(said)
     return true

@@ -35,7 +35,7 @@ enum PairSpawn {
     return spawn(first, wrapped, inherited(), seat: nil)
   }
 
-  private static func inherited() -> [String] {
+  static func inherited() -> [String] {
     var all: [String] = []
     var next = environ
     while let entry = next.pointee {
@@ -82,7 +82,7 @@ enum PairSpawn {
     return .success(process)
   }
 
-  private static func withStrings<Result>(
+  static func withStrings<Result>(
     _ strings: [String], _ body: (UnsafePointer<UnsafePointer<CChar>?>?) -> Result
   ) -> Result {
     let copies = strings.map { strdup($0) }

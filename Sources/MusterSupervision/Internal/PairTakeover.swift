@@ -51,16 +51,8 @@ extension PairPrimary {
 
   /// Counts the takeover, before anything else can go wrong with it.
   private func spend() throws(ProcessPairError) {
-    let now = PairClock.boot()
     let window = pair.options.takeoverWindow
-    let isSpent = withUnsafeBytes(of: said.recent) {
-      PairBudget.isSpent(
-        Array($0.bindMemory(to: Int64.self)), now: now, most: pair.options.takeovers, within: window.coreNanoseconds)
-    }
-    said.takeovers += 1
-    let place = Int(said.next % UInt64(MUSTER_PAIR_TAKEOVERS_MAX))
-    withUnsafeMutableBytes(of: &said.recent) { $0.bindMemory(to: Int64.self)[place] = now }
-    said.next = said.next &+ 1
+    let isSpent = said.takeOver(most: pair.options.takeovers, within: window)
     try store.say(said)
     guard isSpent else { return }
     try giveUp(

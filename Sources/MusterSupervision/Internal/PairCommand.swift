@@ -1,0 +1,121 @@
+// The command that a runner runs: started with its life tied to the runner, known to the successor, and ended with all that it has started.
+// SPDX-License-Identifier: Apache-2.0
+import CMuster
+import Muster
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// What a successor has to know of the command to see that it is gone. It lies in the pair's memory.
+struct PairCommandRecord: SharedPayload {
+  static let payloadLayout: UInt32 = 0x7275_6E31
+  /// In `MUSTER_TREE` of its environment. Chosen, and kept, before there is a process: a runner that dies as it starts one leaves it known.
+  var tree: UInt64 = 0
+  /// 0: not known yet.
+  var pid: UInt64 = 0
+  var start: UInt64 = 0
+}
+
+struct PairCommand {
+  enum Left {
+    case nobody
+    /// Those that would not die; more than these if `count` is greater.
+    case some([Int32], count: Int)
+    /// It can't be looked.
+    case unknown(Int32)
+  }
+
+  struct NotStarted: Error {
+    var errno: Int32
+    /// As shells have it.
+    var status: Int32 { errno == ENOENT ? 127 : 126 }
+  }
+
+  private var process: muster_process
+
+  /// One that somebody else has started, living or not.
+  init(_ record: PairCommandRecord, in name: String) throws(ProcessPairError) {
+    process = muster_process()
+    let pid = Int32(truncatingIfNeeded: record.pid)
+    let status = record.pid == 0 ? ESRCH : muster_process_open(pid, record.start, &process)
+    switch status {
+    case 0: process.flags = muster_process_flags.MUSTER_PROCESS_GROUP.rawValue
+    case ESRCH, ESTALE:
+      // What it has left behind is found by the number alone; no process has this pid.
+      process.pid = Int32.max
+      process.pidfd = -1
+      process.ready = -1
+      process.cgroup = -1
+      process.guard = -1
+      process.end.kind = .MUSTER_PROCESS_UNKNOWN
+    default: throw ProcessPairError("watch the command, process \(pid), of", name, status: status)
+    }
+    process.tree = record.tree
+  }
+
+  /// Starts it.
+  init(_ command: [String], tree: UInt64, adding variables: [String: String]) throws(NotStarted) {
+    var process = muster_process()
+    var status = EINVAL
+    PairSpawn.withStrings(command) { arguments in
+      PairSpawn.withStrings(Self.environment(tree, variables)) { environment in
+        var options = muster_process_options()
+        options.path = arguments?[0]
+        options.arguments = arguments
+        options.environment = environment
+        let flags: muster_process_flags = [
+          .MUSTER_PROCESS_SEARCH, .MUSTER_PROCESS_GROUP, .MUSTER_PROCESS_GUARD, .MUSTER_PROCESS_CGROUP,
+        ]
+        options.flags = UInt32(flags.rawValue)
+        // A group in the background that reads from the terminal would be stopped.
+        if isatty(STDIN_FILENO) == 1 {
+          options.streams.0.kind = muster_process_stream_kind.MUSTER_PROCESS_STREAM_NULL.rawValue
+        }
+        status = muster_process_spawn(&options, &process, nil)
+      }
+    }
+    guard status == 0 else { throw NotStarted(errno: status) }
+    self.process = process
+  }
+
+  /// The outer numbers stay, as this process may itself be in somebody's tree.
+  private static func environment(_ tree: UInt64, _ variables: [String: String]) -> [String] {
+    let outer = getenv("MUSTER_TREE").map { String(cString: $0) + "," } ?? ""
+    var added = variables
+    added["MUSTER_TREE"] = outer + String(tree, radix: 16)
+    let kept = PairSpawn.inherited().filter { entry in
+      added[String(entry.prefix { $0 != "=" })] == nil
+    }
+    return kept + added.map { "\($0)=\($1)" }
+  }
+
+  mutating func close() { muster_process_close(&process) }
+
+  var descriptor: Int32 { process.pidfd }
+  var pid: Int32 { process.pid }
+
+  func record(_ tree: UInt64) -> PairCommandRecord {
+    PairCommandRecord(tree: tree, pid: UInt64(process.pid), start: PairPeer.start(of: process))
+  }
+
+  func signal(_ number: Int32) { _ = withUnsafePointer(to: process) { muster_process_signal($0, number) } }
+
+  /// Kills all of it that lives, and looks again, for so long.
+  mutating func kill(within nanoseconds: Int64) -> Left {
+    var options = muster_process_stop_options()
+    options.grace = 0
+    options.deadline = muster_deadline_after(nanoseconds)
+    var report = muster_process_stop_report()
+    let status = muster_process_stop(&process, &options, &report)
+    guard status != 0 else { return .nobody }
+    guard status == EBUSY else { return .unknown(status) }
+    let pids = withUnsafeBytes(of: report.pids) { Array($0.bindMemory(to: Int32.self)) }
+    return .some(Array(pids.prefix(Int(report.left))), count: Int(report.left))
+  }
+
+  /// Of one that has ended and was reaped.
+  var end: muster_process_end { process.end }
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+import Muster
+import Testing
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// What `muster pair status --json` prints, as far as tests ask.
+struct PairReport: Decodable {
+  struct Primary: Decodable {
+    var process: Int32
+    var state: String
+    var epoch: Int
+    var mode: String
+    var cause: String?
+    var heartbeat: String
+    var periodSeconds: Double
+    var missed: Int
+  }
+
+  struct Backup: Decodable {
+    var process: Int32
+    var state: String
+    var epoch: Int
+  }
+
+  var epoch: Int
+  var takeovers: Int
+  var committed: Int?
+  var emitted: Int
+  var primary: Primary?
+  var backup: Backup?
+}
+
+/// By /proc, in which a process has but one line of them where it has one thread.
+func children(of process: Int32) -> [Int32] {
+  let data = FileManager.default.contents(atPath: "/proc/\(process)/task/\(process)/children") ?? Data()
+  return String(decoding: data, as: UTF8.self).split(separator: " ").compactMap { Int32($0) }
+}
+
+func name(of process: Int32) -> String {
+  let data = FileManager.default.contents(atPath: "/proc/\(process)/comm") ?? Data()
+  return String(decoding: data.prefix { $0 != 10 }, as: UTF8.self)
+}
+
+/// Runners of one pair, and what their commands write down.
+struct PairStage: Sendable {
+  let name: String
+  let folder: String
+
+  init(_ purpose: String) throws {
+    name = testName(purpose)
+    folder = FileManager.default.temporaryDirectory.path + "/" + name
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+  }
+
+  /// Each command looks whether the one before it, and the orphan that it left in a session of its own, deaf to SIGTERM, are gone; then says so.
+  /// It goes on until it is told what to exit with.
+  private static let script = #"""
+    for p in $(cat "$MUSTER_PAIR_CHECKPOINT" 2>/dev/null); do
+      case "$(sed -n 's/^State:.\(.\).*/\1/p' "/proc/$p/status" 2>/dev/null)" in
+        ''|Z|X) ;;
+        *) echo "beside $p" >> "$0/log" ;;
+      esac
+    done
+    (setsid sh -c 'trap "" TERM; echo $$ > "$0/new"; mv "$0/new" "$0/orphan"; exec sleep 1000' "$0" &)
+    while [ ! -e "$0/orphan" ]; do sleep 0.01; done
+    echo "$$ $(cat "$0/orphan")" > "$0/state"
+    rm "$0/orphan"
+    mv "$0/state" "$MUSTER_PAIR_CHECKPOINT"
+    echo "$MUSTER_PAIR_NAME $MUSTER_PAIR_ROLE $MUSTER_PAIR_EPOCH $MUSTER_PAIR_TAKEOVERS" >> "$0/log"
+    while [ ! -e "$0/end" ]; do sleep 0.01; done
+    status=$(cat "$0/end")
+    rm "$0/end"
+    exit "$status"
+    """#
+
+  func run(_ options: String...) async throws -> Program.Outcome {
+    try await Program.muster.run(
+      ["pair", "run", name, "--checkpoint", "\(folder)/checkpoint"] + options
+        + ["--", "sh", "-c", Self.script, folder])
+  }
+
+  /// What the commands have written down.
+  var log: [String] {
+    let data = FileManager.default.contents(atPath: folder + "/log") ?? Data()
+    return String(decoding: data, as: UTF8.self).split(separator: "\n").map(String.init)
+  }
+
+  func line(epoch: Int, takeovers: Int) -> String { "\(name) primary \(epoch) \(takeovers)" }
+
+  /// The command that runs exits with that.
+  func end(_ status: Int) throws {
+    try "\(status)\n".write(toFile: folder + "/end.new", atomically: true, encoding: .utf8)
+    rename(folder + "/end.new", folder + "/end")
+  }
+
+  func report() async throws -> PairReport? {
+    let outcome = try await Program.muster.run("pair", "status", name, "--json")
+    return outcome.status == 0 ? try outcome.json(PairReport.self) : nil
+  }
+
+  /// Waits for so many commands that have begun, and for somebody that stands by, or nobody.
+  func wait(commands: Int, isBackedUp: Bool) async throws -> PairReport {
+    try await expectEventually {
+      guard log.count(where: { $0.hasPrefix(name) }) >= commands, let report = try await report() else { return false }
+      return report.primary?.mode == (isBackedUp ? "working" : "degraded")
+    }
+    return try #require(try await report())
+  }
+
+  /// Neither processes nor memory.
+  func expectNothingLeft(sourceLocation: SourceLocation = #_sourceLocation) async throws {
+    try await expectEventually(sourceLocation: sourceLocation) { processes(with: folder).isEmpty }
+    #expect(regions(name) == [], sourceLocation: sourceLocation)
+  }
+
+  func remove() {
+    for process in processes(with: name) + processes(with: folder) { kill(process, SIGKILL) }
+    try? Region.remove(RegionName(name), force: true)
+    unlink("/dev/shm/\(name).alive")
+    try? FileManager.default.removeItem(atPath: folder)
+  }
+}
