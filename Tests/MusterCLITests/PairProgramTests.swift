@@ -60,6 +60,38 @@ struct PairProgramTests {
     try await stage.expectNothingLeft()
   }
 
+  @Test(
+    "Who would not die is told, and waited for, by the next runner as well; --force goes on beside them",
+    .enabled("root, and programs that may become it") { try await PairStage.canBeNobody() })
+  func survivor() async throws {
+    let stage = try PairStage("pair-survivor", isNobody: true)
+    defer { stage.remove() }
+    async let first = stage.run()
+    _ = try await stage.wait(commands: 1, isBackedUp: false)
+    let survivor = try #require(stage.survivor)
+    defer { kill(survivor, SIGKILL) }
+    async let second = stage.run()
+    let both = try await stage.wait(commands: 1, isBackedUp: true)
+    let (primary, backup) = try (#require(both.primary).process, #require(both.backup).process)
+    kill(primary, SIGKILL)
+    #expect(try await first.signal == SIGKILL)
+    try await expectEventually { try await stage.report()?.epoch == 2 }
+    kill(backup, SIGTERM)
+    let blocked = try await second
+    #expect(blocked.status == 128 + SIGTERM && !blocked.errors.contains("runs the command"))
+
+    // It has left what it knew.
+    async let third = stage.run("--force")
+    try await expectEventually { stage.log.count == 2 }
+    #expect(stage.log == [stage.line(epoch: 1, takeovers: 0), stage.line(epoch: 3, takeovers: 1)])
+    try stage.end(0)
+    let forced = try await third
+    #expect(forced.status == 0)
+    #expect(forced.errors.contains("of the old command would not die: \(survivor) (sleep); goes on beside them"))
+    kill(survivor, SIGKILL)
+    try await stage.expectNothingLeft()
+  }
+
   @Test("A command that fails hands over, with its status; one that exits with 0 ends the pair")
   func failure() async throws {
     let stage = try PairStage("pair-failure")

@@ -55,11 +55,36 @@ func name(of process: Int32) -> String {
 struct PairStage: Sendable {
   let name: String
   let folder: String
+  /// Its processes are user 65534's, whose first command starts one of root's that they can't kill.
+  let isNobody: Bool
 
-  init(_ purpose: String) throws {
+  init(_ purpose: String, isNobody: Bool = false) throws {
     name = testName(purpose)
     folder = FileManager.default.temporaryDirectory.path + "/" + name
+    self.isNobody = isNobody
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    guard isNobody else { return }
+    chmod(folder, 0o777)
+    try FileManager.default.copyItem(atPath: Self.setpriv, toPath: folder + "/setpriv")
+    chmod(folder + "/setpriv", 0o4755)
+  }
+
+  private static let setpriv = "/usr/bin/setpriv"
+  private static let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups"]
+
+  /// Whether this process may start such ones, and they the programs of the build.
+  static func canBeNobody() async throws -> Bool {
+    guard getuid() == 0, access(setpriv, X_OK) == 0 else { return false }
+    let stage = try PairStage("pair-nobody-probe", isNobody: true)
+    defer { stage.remove() }
+    let root = try await Program(path: setpriv).run(nobody + [stage.folder + "/setpriv", "--reuid", "0", "id", "-u"])
+    let help = try await stage.muster(["--help"])
+    return root.output == "0\n" && help.status == 0
+  }
+
+  func muster(_ arguments: [String]) async throws -> Program.Outcome {
+    guard isNobody else { return try await Program.muster.run(arguments) }
+    return try await Program(path: Self.setpriv).run(Self.nobody + [Program.muster.path] + arguments)
   }
 
   /// Each command looks whether the one before it, and the orphan that it left in a session of its own, deaf to SIGTERM, are gone; then says so.
@@ -71,6 +96,10 @@ struct PairStage: Sendable {
         *) echo "beside $p" >> "$0/log" ;;
       esac
     done
+    if [ -x "$0/setpriv" ] && [ "$MUSTER_PAIR_EPOCH" = 1 ]; then
+      "$0/setpriv" --reuid 0 sh -c 'echo $$ > "$0/new-survivor"; mv "$0/new-survivor" "$0/survivor"; exec sleep 1000' "$0" &
+      while [ ! -e "$0/survivor" ]; do sleep 0.01; done
+    fi
     (setsid sh -c 'trap "" TERM; echo $$ > "$0/new"; mv "$0/new" "$0/orphan"; exec sleep 1000' "$0" &)
     while [ ! -e "$0/orphan" ]; do sleep 0.01; done
     echo "$$ $(cat "$0/orphan")" > "$0/state"
@@ -84,7 +113,7 @@ struct PairStage: Sendable {
     """#
 
   func run(_ options: String...) async throws -> Program.Outcome {
-    try await Program.muster.run(
+    try await muster(
       ["pair", "run", name, "--checkpoint", "\(folder)/checkpoint"] + options
         + ["--", "sh", "-c", Self.script, folder])
   }
@@ -93,6 +122,11 @@ struct PairStage: Sendable {
   var log: [String] {
     let data = FileManager.default.contents(atPath: folder + "/log") ?? Data()
     return String(decoding: data, as: UTF8.self).split(separator: "\n").map(String.init)
+  }
+
+  var survivor: Int32? {
+    let data = FileManager.default.contents(atPath: folder + "/survivor") ?? Data()
+    return Int32(String(decoding: data.prefix { $0 != 10 }, as: UTF8.self))
   }
 
   func line(epoch: Int, takeovers: Int) -> String { "\(name) primary \(epoch) \(takeovers)" }
@@ -104,7 +138,7 @@ struct PairStage: Sendable {
   }
 
   func report() async throws -> PairReport? {
-    let outcome = try await Program.muster.run("pair", "status", name, "--json")
+    let outcome = try await muster(["pair", "status", name, "--json"])
     return outcome.status == 0 ? try outcome.json(PairReport.self) : nil
   }
 

@@ -35,12 +35,16 @@ struct PairCommand {
   }
 
   private var process: muster_process
+  /// The group that somebody else's leads, or has led; 0: none. C knows it only until its leader is reaped.
+  private var group: Int32 = 0
 
   /// One that somebody else has started, living or not.
   init(_ record: PairCommandRecord, in name: String) throws(ProcessPairError) {
     process = muster_process()
     let pid = Int32(truncatingIfNeeded: record.pid)
     let status = record.pid == 0 ? ESRCH : muster_process_open(pid, record.start, &process)
+    // Another one that has the number by now may lead a group of its own.
+    group = status == ESTALE ? 0 : pid
     switch status {
     case 0: process.flags = muster_process_flags.MUSTER_PROCESS_GROUP.rawValue
     case ESRCH, ESTALE:
@@ -110,10 +114,18 @@ struct PairCommand {
     options.deadline = muster_deadline_after(nanoseconds)
     var report = muster_process_stop_report()
     let status = muster_process_stop(&process, &options, &report)
-    guard status != 0 else { return .nobody }
+    guard status != 0 else { return leftOfGroup() }
     guard status == EBUSY else { return .unknown(status) }
     let pids = withUnsafeBytes(of: report.pids) { Array($0.bindMemory(to: Int32.self)) }
     return .some(Array(pids.prefix(Int(report.left))), count: Int(report.left))
+  }
+
+  /// A number is not given away as long as a group has it, so these are its own: but for all of it having ended, and another group of that number
+  /// having come and lost its leader meanwhile. So they are told, and not killed.
+  private func leftOfGroup() -> Left {
+    guard group > 1, PairGroup.exists(group) else { return .nobody }
+    let pids = PairGroup.members(of: group)
+    return pids.isEmpty ? .nobody : .some(Array(pids.prefix(Int(MUSTER_PROCESS_LEFT_MAX))), count: pids.count)
   }
 
   /// Of one that has ended and was reaped.

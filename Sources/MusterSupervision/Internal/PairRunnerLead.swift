@@ -58,7 +58,7 @@ final class PairRunnerLead {
     said = before
     said.epoch = epoch
     said.pid = UInt64(getpid())
-    said.start = PairClock.ownStart()
+    said.start = PairClock.ownStart
     said.since = PairClock.wall()
     said.mode = UInt64(muster_pair_mode.MUSTER_PAIR_STARTING.rawValue)
     said.launch = 0
