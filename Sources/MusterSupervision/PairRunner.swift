@@ -82,7 +82,14 @@ package final class PairRunner {
       launch: status.primary.launch, pid: pid, start: start, epoch: status.epoch, seat: seat, name: task.name)
     let backup = try PairBackup(pair, store, signals, invitation)
     switch try backup.watch() {
-    case .leads(let alive, let death): return try PairRunnerLead(self, store, signals, alive, after: death).run()
+    case .leads(let alive, let death):
+      let mode = try store.look().primary.mode
+      // It came to its end before this one had begun to watch it: what was watched is nobody's, and its memory has no name any more.
+      if mode == UInt64(muster_pair_mode.MUSTER_PAIR_ENDED.rawValue) {
+        alive.release()
+        return try ending(store)
+      }
+      return try PairRunnerLead(self, store, signals, alive, after: death).run()
     case .ends:
       if let number = backup.signal { return 128 + number }
       return try ending(store)
