@@ -46,6 +46,15 @@ struct PairUnderTest: Sendable {
 
   var numbers: [UInt64] { contents(output).split(separator: "\n").compactMap { UInt64($0) } }
 
+  /// The output has each number from 1 to the last one once, in order.
+  func expectCounted(to last: UInt64?, _ comment: String = "") {
+    let numbers = numbers
+    let wrong = numbers.indices.first { numbers[$0] != UInt64($0) + 1 }
+    let around = wrong.map { numbers[max(0, $0 - 2)..<min(numbers.count, $0 + 3)] }
+    #expect(wrong == nil, "at \(wrong ?? 0) of \(numbers.count): \(around.map { Array($0) } ?? []) \(comment)")
+    if let last { #expect(numbers.last == last, "\(comment)") }
+  }
+
   static func link(_ path: String) -> String {
     var bytes = [CChar](repeating: 0, count: 4096)
     let count = readlink(path, &bytes, bytes.count)
