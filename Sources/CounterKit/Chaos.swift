@@ -84,7 +84,7 @@ final class Chaos {
     tally.end()
     if let path = plan.output { tally = try fileTally(path) }
     result.numbers = tally
-    result.takeovers = Int(clamping: (lastLook?.takeovers ?? 0) - takeoversBefore)
+    result.takeovers = Int(clamping: max(lastLook?.takeovers ?? 0, takeoversBefore) - takeoversBefore)
     result.mostProcesses = crowd.most
     result.isExactlyOnce = plan.output != nil
     result.lastEmitted = lastLook?.emitted
