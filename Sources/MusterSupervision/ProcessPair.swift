@@ -98,7 +98,14 @@ public final class ProcessPair<State: Sendable> {
     if let invitation = invitation() { return try standBy(invitation, signals, work) }
     // First the file: whoever ends cleanly removes the memory before he lets go of it.
     let alive = try takeAliveFile()
-    let store = try PairStore(name, place, shape, layout: coding.layout, mayCreate: true)
+    let store: PairStore
+    do throws(ProcessPairError) {
+      store = try PairStore(name, place, shape, layout: coding.layout, mayCreate: true)
+    } catch {
+      // Nobody has led.
+      alive.release()
+      throw error
+    }
     return try PairPrimary(self, store, signals, alive, after: nil).run(work)
   }
 
@@ -142,20 +149,35 @@ public final class ProcessPair<State: Sendable> {
     }
   }
 
+  private static var longest: Duration { .seconds(365 * 86_400) }
+
   func checkOptions() throws(ProcessPairError) {
     func require(_ isFine: Bool, _ reason: String) throws(ProcessPairError) {
       guard isFine else { throw ProcessPairError("start", name, .invalidArgument, because: reason) }
     }
     try require(
-      !name.isEmpty && name.utf8.count <= 200 && !name.contains("/"), "a name has 1 to 200 bytes and no slash")
-    try require(options.period >= .milliseconds(1), "the period is at least 1 ms")
-    try require(options.missed >= 1, "at least one beat has to be missing")
+      !name.isEmpty && name.utf8.count <= 200 && !name.contains { $0 == "/" || $0 == "\0" },
+      "a name has 1 to 200 bytes, no slash and no NUL")
+    try require(
+      options.period >= .milliseconds(1) && options.period <= Self.longest, "the period is 1 ms to 1 year")
+    try require((1...1_000_000).contains(options.missed), "1 to 1,000,000 beats have to be missing")
+    for time in [options.retryFirst, options.retryMost, options.stable, options.takeoverWindow] {
+      try require(time >= .zero && time <= Self.longest, "a time of the options is 0 to 1 year")
+    }
+    try require(
+      options.patience > .zero && options.patience <= Self.longest, "the patience is more than 0, at most 1 year")
     try require((2...64).contains(options.history), "the history is 2 to 64")
     try require(shape.state >= 1 && shape.output >= 0, "there has to be room for a state")
     try require(
       (1...Int(MUSTER_PAIR_TAKEOVERS_MAX)).contains(options.takeovers),
       "takeovers are 1 to \(MUSTER_PAIR_TAKEOVERS_MAX)")
     try require(options.escalation.tries >= 1, "a step has to be tried once")
+    if let folder = options.escalation.evidence {
+      // Told now, and not when a step has killed for the last time.
+      try require(
+        folder.withPlatformString { access($0, W_OK | X_OK) } == 0,
+        "the folder for evidence, \(folder), can't be written to")
+    }
     try require(place.isFile || !options.isDurable, "only a state file is durable")
   }
 

@@ -1,7 +1,7 @@
 // A process pair for the tests: counts into a file, and at some numbers does what a program must not.
 //
 //   muster-pair-peer NAME OUTPUT [to=N] [crash=N] [crash-once=N] [crash-step=N] [throw=N] [reject-once=N] [hang-once=N] [spoil=N] [long=N]
-//     [tries=N] [skip=FOLDER] [anew] [hands-over] [pause=MILLISECONDS] [json] [file=STATE]
+//     [tries=N] [skip=FOLDER] [anew] [hands-over] [pause=MILLISECONDS] [json] [file=STATE] [descriptor=N] [few=PATH] [nobody-comes]
 //
 // What happens is told on standard error, a line an event, in one write each.
 // SPDX-License-Identifier: Apache-2.0
@@ -55,7 +55,9 @@ struct PairPeer {
     let arguments = Arguments(CommandLine.arguments.dropFirst(3))
     do {
       let file = arguments.text("file").map { FilePath($0) }
-      let output = try FileOutput(FilePath(path), isDurable: arguments.has("durable"))
+      let output: any ProcessPairOutput =
+        try arguments.number("descriptor").map { DescriptorOutput(FileDescriptor(rawValue: Int32($0))) }
+        ?? FileOutput(FilePath(path), isDurable: arguments.has("durable"))
       let options = options(arguments)
       let ending: ProcessPairEnding
       if arguments.has("json") {
@@ -89,6 +91,8 @@ struct PairPeer {
     options.escalation.beginsAnew = arguments.has("anew")
     options.escalation.goesBack = !arguments.has("stays")
     if arguments.has("hands-over") { options.termination = .endsProcess }
+    // A launcher that ends well, and of which nobody comes.
+    if arguments.has("nobody-comes") { options.launch = .by { _ in ["true"] } }
     switch arguments.text("heartbeat") {
     case "file": options.heartbeat = .file()
     case "udp": options.heartbeat = .udp
@@ -101,6 +105,13 @@ struct PairPeer {
   }
 
   struct Refused: Error {}
+
+  private static func limitDescriptors(to most: rlim_t) {
+    var limit = rlimit()
+    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    limit.rlim_cur = most
+    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+  }
 
   private static func take(
     _ state: inout some CountState, _ step: inout ProcessPairStep, _ arguments: Arguments
@@ -123,6 +134,7 @@ struct PairPeer {
         step.beat()
       }
     }
+    if let path = arguments.text("few") { limitDescriptors(to: access(path, F_OK) == 0 ? 3 : 256) }
     state.number = number
     step.emit("\(number)\n")
     if number == arguments.number("to") { return .finish }

@@ -20,13 +20,15 @@ struct PairUnderTest: Sendable {
   var output: String { folder + "/output" }
   var events: String { folder + "/events" }
 
-  /// Starts it by hand. All of its processes write to one file of events.
-  func start(_ arguments: [String] = []) throws -> ChildProcess {
+  /// Starts it by hand, maybe through a line of shell. All of its processes write to one file of events.
+  func start(_ arguments: [String] = [], through shell: String? = nil) throws -> ChildProcess {
     let file = try FileDescriptor.open(
       FilePath(events), .writeOnly, options: [.create, .append, .closeOnExec], permissions: [.ownerReadWrite])
     defer { try? file.close() }
+    let all = [name, output] + arguments
     var configuration = ChildProcess.Configuration(
-      .path(executable), arguments: ChildProcess.Arguments([name, output] + arguments))
+      .path(shell == nil ? executable : "/bin/sh"),
+      arguments: ChildProcess.Arguments(shell.map { ["-c", $0, executable.string] + all } ?? all))
     configuration.error = .descriptor(file)
     configuration.output = .null
     configuration.group = .own

@@ -17,13 +17,7 @@ final class PairAlive {
   }
 
   private var alive: OpaquePointer?
-  /// Whether the last owner did not end cleanly.
-  let isAfterCrash: Bool
-
-  private init(_ alive: OpaquePointer, _ found: muster_alive_found) {
-    self.alive = alive
-    isAfterCrash = found.kind != .MUSTER_ALIVE_NOTHING
-  }
+  private init(_ alive: OpaquePointer) { self.alive = alive }
 
   /// Waits for its present owner until the deadline.
   static func take(_ path: FilePath, in name: String, until deadline: Int64) throws(ProcessPairError) -> Attempt {
@@ -32,7 +26,7 @@ final class PairAlive {
     let status = path.withPlatformString { muster_alive_acquire($0, 0o600, deadline, &found, &alive) }
     if status == EBUSY || status == ETIMEDOUT { return .held(pid: found.pid, start: found.start) }
     guard status == 0, let alive else { throw ProcessPairError("take the Alive file \(path) of", name, status: status) }
-    return .taken(PairAlive(alive, found))
+    return .taken(PairAlive(alive))
   }
 
   /// A clean end.

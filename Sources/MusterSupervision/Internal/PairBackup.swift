@@ -42,7 +42,8 @@ final class PairBackup<State: Sendable> {
     self.signals = signals
     self.invitation = invitation
     period = pair.options.period.coreNanoseconds
-    seat = invitation.seat
+    // What is none of ours is nothing to be closed, either.
+    seat = store.isSeat(invitation.seat) ? invitation.seat : -1
     if seat >= 0 { _ = fcntl(seat, F_SETFD, FD_CLOEXEC) }
   }
 
@@ -113,7 +114,11 @@ final class PairBackup<State: Sendable> {
     while true {
       PairWaiting.sleep([primary.descriptor, listener?.descriptor ?? -1, signals.descriptor], until: next)
       if let end = primary.end() { return try hasEnded(primary) ? .ended : .lost(ProcessPairDeath(end)) }
-      if let number = signals.next(), try !heed(number) { return .ended }
+      if let number = signals.next() {
+        guard try heed(number), try !hasEnded(primary) else { return .ended }
+        // It need not be long until the next look of either, but may.
+        primary.signal(number)
+      }
       if listener?.hasHeard() == true {
         missesLeft = pair.options.missed
         said.misses = 0

@@ -21,6 +21,12 @@ enum PairClock {
     return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
   }
 
+  /// That much later, or never.
+  static func later(_ time: Int64, by duration: Int64) -> Int64 {
+    let (sum, overflow) = time.addingReportingOverflow(duration)
+    return overflow ? .max : sum
+  }
+
   /// When this process was started. Asked for once, by a backup while it has time.
   static let ownStart: UInt64 = {
     var process = muster_process()

@@ -25,8 +25,10 @@ final class PairPartner<State: Sendable> {
   private let own: (pid: Int32, start: UInt64)
   private var phase = Phase.none(retry: 0)
   private var backoff: Int64
-  /// What starts a backup in a window, as long as it has to be reaped.
-  private var launcher: PairPeer?
+  /// What has started backups in windows, as long as they have to be reaped.
+  private var launchers: [PairPeer] = []
+  /// So long a backup may take to say something: longer each time that one did not.
+  private var launchPatience: Int64
   private var sender: PairSender?
   private var number: UInt64 = 0
   private var looks: UInt64 = 0
@@ -51,6 +53,7 @@ final class PairPartner<State: Sendable> {
     self.epoch = epoch
     self.own = own
     backoff = pair.options.retryFirst.coreNanoseconds
+    launchPatience = max(5_000_000_000, 20 * pair.options.period.coreNanoseconds)
   }
 
   /// To be slept on: readable when the backup has died.
@@ -82,7 +85,7 @@ final class PairPartner<State: Sendable> {
 
   /// Looks after it: once a period, and when it may have died.
   func tend(_ now: Int64, isTick: Bool) throws(ProcessPairError) {
-    if launcher?.end() != nil { launcher = nil }
+    launchers.removeAll { $0.end() != nil }
     switch phase {
     case .none(let retry): if now >= retry { try start(now) }
     case .launched(let child, let until): try greet(child, until: until, now)
@@ -93,8 +96,15 @@ final class PairPartner<State: Sendable> {
   // MARK: Starting
 
   private func start(_ now: Int64) throws(ProcessPairError) {
-    guard try clearPlace() else { return postpone("somebody has the backup's seat, and is not known", now) }
-    guard let seat = try store.seat() else { return postpone("somebody has the backup's seat", now) }
+    let taken: Int32?
+    do throws(ProcessPairError) {
+      guard try clearPlace() else { return postpone("the backup of the primary before can't be killed", now) }
+      taken = try store.seat()
+    } catch {
+      // No descriptors, no /proc: what keeps a backup from being there does not keep the work from going on.
+      return postpone("\(error)", now)
+    }
+    guard let seat = taken else { return postpone("somebody has the backup's seat", now) }
     defer { close(seat) }
     launch = UInt64.random(in: 1...UInt64.max)
     try announce(launch)
@@ -102,16 +112,20 @@ final class PairPartner<State: Sendable> {
     // A window's server hands no descriptor on: its backup takes the seat itself.
     let isOwnChild = pair.options.launch.wrap == nil
     let invitation = PairInvitation(
-      launch: launch, pid: own.pid, start: own.start, epoch: epoch, seat: isOwnChild ? PairSpawn.seatNumber : -1,
+      launch: launch, pid: own.pid, start: own.start, epoch: epoch, seat: isOwnChild ? seat : -1,
       name: pair.name)
-    switch PairSpawn.start(invitation, pair.options.launch, seat: seat) {
+    switch PairSpawn.start(invitation, pair.options.launch, descriptors: handedOn + [seat]) {
     case .success(let process):
       phase = .launched(child: PairPeer(child: process), until: now + launchPatience)
     case .failure(let failure): postpone(failure.reason, now)
     }
   }
 
-  private var launchPatience: Int64 { max(5_000_000_000, 20 * pair.options.period.coreNanoseconds) }
+  /// Numbers above the standard streams by which the backup has to have what this process has.
+  private var handedOn: [Int32] {
+    let number = (pair.output as? DescriptorOutput)?.descriptor.rawValue ?? -1
+    return number > 2 && fcntl(number, F_GETFD) >= 0 ? [number] : []
+  }
 
   /// What a dead primary has left, when this one was started by hand: its backup, which would be the third process. False: it is there and not known.
   private func clearPlace() throws(ProcessPairError) -> Bool {
@@ -137,8 +151,9 @@ final class PairPartner<State: Sendable> {
     if status.backup_life == .MUSTER_PAIR_ALIVE, status.backup.launch == launch {
       let pid = Int32(truncatingIfNeeded: status.backup.pid)
       guard pid != child.pid else { return try welcome(child, status, now) }
-      launcher = child
-      guard let peer = try PairPeer(pid: pid, start: status.backup.start, in: pair.name) else { return }
+      // Without a descriptor for it: again the next time.
+      guard let peer = try? PairPeer(pid: pid, start: status.backup.start, in: pair.name) else { return }
+      launchers.append(child)
       return try welcome(peer, status, now)
     }
     let hasEnded = child.end()
@@ -147,6 +162,7 @@ final class PairPartner<State: Sendable> {
     }
     guard now >= until else { return }
     _ = child.kill(within: pair.options.patience.coreNanoseconds)
+    launchPatience = min(2 * launchPatience, max(launchPatience, 300_000_000_000))
     postpone("the backup that was started has not said anything in time", now)
   }
 
@@ -206,6 +222,8 @@ final class PairPartner<State: Sendable> {
   /// Waits for it, which ends when it sees that the pair has; kills it when it does not.
   func end() {
     guard let peer else { return }
+    // It looks once a period, and that may be long.
+    if pair.options.termination != .ignoredByPair { peer.signal(SIGTERM) }
     let patience = max(4 * pair.options.period.coreNanoseconds, 1_000_000_000)
     if !peer.wait(until: muster_deadline_after(patience)) {
       _ = peer.kill(within: pair.options.patience.coreNanoseconds)

@@ -14,6 +14,7 @@ final class PairPeer {
   /// When it was started: asked for only where it is needed, for that takes as long as a takeover's other steps.
   private(set) lazy var start = Self.start(of: process)
   private var process: muster_process
+  private var hasEnded = false
 
   /// The process of that number that was started then. `nil`: it is gone. EMFILE and its like are thrown.
   init?(pid: Int32, start: UInt64, in name: String) throws(ProcessPairError) {
@@ -34,7 +35,8 @@ final class PairPeer {
 
   deinit { muster_process_close(&process) }
 
-  var descriptor: Int32 { process.pidfd }
+  /// Readable when it ends. -1: that has been seen, and is not to be slept on any more.
+  var descriptor: Int32 { hasEnded ? -1 : process.pidfd }
 
   static func start(of process: muster_process) -> UInt64 {
     var process = process
@@ -45,7 +47,9 @@ final class PairPeer {
   /// How it ended, if it has.
   func end() -> muster_process_end? {
     var end = muster_process_end()
-    return muster_process_poll(&process, &end) == 0 ? end : nil
+    guard muster_process_poll(&process, &end) == 0 else { return nil }
+    hasEnded = true
+    return end
   }
 
   /// Kills it, and sees it gone: false when it is not by then.

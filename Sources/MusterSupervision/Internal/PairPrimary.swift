@@ -72,7 +72,7 @@ final class PairPrimary<State: Sendable> {
       }
       switch try take(work) {
       case .step: break
-      case .stepAfter(let pause): next = now + pause.coreNanoseconds
+      case .stepAfter(let pause): next = PairClock.later(now, by: pause.coreNanoseconds)
       case .finish: return try end(.finished)
       }
     }
@@ -228,6 +228,8 @@ final class PairPrimary<State: Sendable> {
 
   /// No state is worth more than the last one that was good: the backup goes on from that.
   private func terminate(_ why: String) -> Never {
+    // Also between two steps it is what the next one would begin with: the death is counted against that.
+    try? store.tries(step + 1)
     muster_system_complain("\(pair.name): process \(own.pid) ends itself, for its backup to go on: \(why)")
     _exit(EX_SOFTWARE)
   }

@@ -9,19 +9,17 @@ import CMuster
 #endif
 
 enum PairSpawn {
-  /// By which a child has the seat.
-  static let seatNumber: Int32 = 3
-
   struct Failed: Error {
     var reason: String
   }
 
-  static func start(_ invitation: PairInvitation, _ launch: ProcessPairLaunch, seat: Int32) -> Result<
-    muster_process, Failed
-  > {
+  /// - Parameter descriptors: what the child has by the same numbers, the seat among them; not given through a launcher.
+  static func start(
+    _ invitation: PairInvitation, _ launch: ProcessPairLaunch, descriptors: [Int32]
+  ) -> Result<muster_process, Failed> {
     guard let wrap = launch.wrap else {
       let environment = inherited() + ["\(PairInvitation.variable)=\(invitation.text)"]
-      return spawn("/proc/self/exe", CommandLine.arguments, environment, seat: seat)
+      return spawn("/proc/self/exe", CommandLine.arguments, environment, descriptors)
     }
     guard let program = ownPath() else {
       return .failure(Failed(reason: "this program's path can't be read (/proc/self/exe)"))
@@ -32,7 +30,7 @@ enum PairSpawn {
     guard let first = wrapped.first else {
       return .failure(Failed(reason: "there is no command to start a backup with"))
     }
-    return spawn(first, wrapped, inherited(), seat: nil)
+    return spawn(first, wrapped, inherited(), [])
   }
 
   static func inherited() -> [String] {
@@ -42,7 +40,8 @@ enum PairSpawn {
       all.append(String(cString: entry))
       next += 1
     }
-    return all
+    // One for another pair, by which this program was started: the first of two is what a child would see.
+    return all.filter { !$0.hasPrefix(PairInvitation.variable + "=") }
   }
 
   private static func ownPath() -> String? {
@@ -54,20 +53,20 @@ enum PairSpawn {
   }
 
   private static func spawn(
-    _ path: String, _ arguments: [String], _ environment: [String], seat: Int32?
+    _ path: String, _ arguments: [String], _ environment: [String], _ descriptors: [Int32]
   ) -> Result<muster_process, Failed> {
     var process = muster_process()
     var step = muster_process_step.MUSTER_PROCESS_STEP_NONE
     let status = path.withCString { path in
       withStrings(arguments) { arguments in
         withStrings(environment) { environment in
-          withUnsafePointer(to: muster_process_descriptor(from: seat ?? -1, to: seatNumber)) { descriptor in
+          descriptors.map { muster_process_descriptor(from: $0, to: $0) }.withUnsafeBufferPointer { descriptors in
             var options = muster_process_options()
             options.path = path
             options.arguments = arguments
             options.environment = environment
-            options.descriptors = descriptor
-            options.descriptors_count = seat == nil ? 0 : 1
+            options.descriptors = descriptors.baseAddress
+            options.descriptors_count = UInt32(descriptors.count)
             options.flags = UInt32(
               muster_process_flags([.MUSTER_PROCESS_SEARCH, .MUSTER_PROCESS_KEEP_SIGNALS]).rawValue)
             return muster_process_spawn(&options, &process, &step)

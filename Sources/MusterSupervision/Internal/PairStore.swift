@@ -125,6 +125,14 @@ final class PairStore {
     return descriptor
   }
 
+  /// Whether that is a descriptor of the memory's file, as a seat's is.
+  func isSeat(_ descriptor: Int32) -> Bool {
+    var (one, other) = (stat(), stat())
+    guard descriptor > 2, fstat(descriptor, &one) == 0 else { return false }
+    let status = place.isFile ? place.withCString { stat($0, &other) } : stat("/dev/shm/" + place.string, &other)
+    return status == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino
+  }
+
   // MARK: Steps
 
   func tries(_ step: UInt64) throws(ProcessPairError) { try check(muster_pair_try(pair, step), "take a step of") }
@@ -152,7 +160,8 @@ final class PairStore {
     guard before != 1, let start = buffer.baseAddress else { return nil }
     var entry = muster_pair_entry()
     let status = muster_pair_load(pair, before, nil, nil, start, buffer.count, &entry)
-    if status == ENOENT || status == ENODATA { return nil }
+    // EBADMSG: none is whole, which is for the escalation to see to.
+    if status == ENOENT || status == ENODATA || status == EBADMSG { return nil }
     try check(status, "load a state of")
     return entry
   }

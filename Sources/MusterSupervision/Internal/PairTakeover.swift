@@ -25,7 +25,7 @@ extension PairPrimary {
     }
     let kept = try keptStates(isFirst: before.entries == 0)
     newest = kept.first?.step ?? 0
-    let beginning = try ladder(kept, before.primary)
+    let beginning = try ladder(kept, before)
     try asking { try pair.output.lead(epoch: epoch) }
     try resolveDoubt()
     try go(on: beginning, kept)
@@ -77,7 +77,8 @@ extension PairPrimary {
   }
 
   /// Counts the attempt, and says so, before it is made.
-  private func ladder(_ kept: [PairKept], _ before: muster_pair_primary) throws(ProcessPairError) -> PairBeginning {
+  private func ladder(_ kept: [PairKept], _ status: muster_pair_status) throws(ProcessPairError) -> PairBeginning {
+    let before = status.primary
     guard !kept.isEmpty else {
       guard pair.options.escalation.beginsAnew else {
         throw ProcessPairError(
@@ -90,7 +91,8 @@ extension PairPrimary {
       attempts: Int(clamping: before.attempts), loaded: before.loaded)
     // Somebody has looked at what was wrong, and started it anew.
     if ladder.rung == .gaveUp { ladder = PairLadder() }
-    let beginning = ladder.next(after: kept, isCounted: countsAgainstStep(before), by: pair.options.escalation)
+    let beginning = ladder.next(
+      after: kept, isCounted: countsAgainstStep(before, tried: status.tried), by: pair.options.escalation)
     said.suspect = ladder.suspect
     said.rung = ladder.rung.rawValue
     said.attempts = UInt64(ladder.attempts)
@@ -102,10 +104,17 @@ extension PairPrimary {
     return beginning
   }
 
-  private func countsAgainstStep(_ before: muster_pair_primary) -> Bool {
-    guard before.mode != UInt64(muster_pair_mode.MUSTER_PAIR_UNSAID.rawValue) else { return false }
+  private func countsAgainstStep(_ before: muster_pair_primary, tried: UInt64) -> Bool {
     switch death {
     case nil, .signaled(SIGKILL)?: return false
+    default: break
+    }
+    switch muster_pair_mode(rawValue: UInt32(truncatingIfNeeded: before.mode)) {
+    case .MUSTER_PAIR_UNSAID: return false
+    case .MUSTER_PAIR_WORKING, .MUSTER_PAIR_DEGRADED:
+      // Between two steps it was at none. Where it went back to an older state, `tried` may be of a step that was done again.
+      return tried > newest || before.rung != ProcessPairRung.sameState.rawValue
+    // Loading that state may be what killed it.
     default: return true
     }
   }
