@@ -48,6 +48,11 @@ static void pass_on(int number, siginfo_t *info, void *context) {
 }
 
 int muster_cli_watch_signals(int *descriptor) {
+  // Handlers know of one pipe.
+  if (signal_pipe[0] >= 0) {
+    *descriptor = signal_pipe[0];
+    return 0;
+  }
   static const int watched[] = {SIGINT, SIGTERM, SIGHUP};
   has_first_mask = pthread_sigmask(SIG_SETMASK, NULL, &first_mask) == 0;
   if (pipe2(signal_pipe, O_CLOEXEC) != 0) return errno;

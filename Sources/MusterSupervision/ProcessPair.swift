@@ -83,7 +83,8 @@ public final class ProcessPair<State: Sendable> {
     FilePath(place.isFile ? place.string + ".alive" : "/dev/shm/" + name + ".alive")
   }
 
-  /// Leads or stands by, until the pair ends. Blocks the thread, the same one for all of the pair's life.
+  /// Leads or stands by, until the pair ends. Blocks the thread, the same one for all of the pair's life. A program is one pair: the backup
+  /// executes it from its beginning, and is to come to the same call.
   ///
   /// - Parameter work: takes one step: changes the state, emits, and says what comes next. What it throws ends the process, with what it threw on
   ///   standard error: the backup takes over.

@@ -86,6 +86,9 @@ public struct ProcessPairError: Error, Hashable, Sendable, CustomStringConvertib
     }
   }
 
+  /// For within a sentence about that pair.
+  var phrase: String { "can't \(operation) it: \(reason)" }
+
   /// A sentence that says what could not be done, with which pair, why, and, where there is something, what to do.
   public var description: String {
     let first = "Can't \(operation) the pair “\(name)”: \(reason)."

@@ -151,6 +151,22 @@ struct PairTroubleTests {
     }
   }
 
+  @Test("A first state that can't be kept is told, and nothing is left", arguments: [true, false])
+  func badInitial(isTooLarge: Bool) throws {
+    let name = "pair-test-\(getpid())-initial\(isTooLarge)"
+    var options = ProcessPairOptions()
+    options.termination = .ignoredByPair
+    let pair = ProcessPair(
+      name, initial: [1, 2, 3], capacity: isTooLarge ? 2 : 100, output: NoProcessPairOutput(), options: options,
+      accepts: { _ in isTooLarge })
+    let error = #expect(throws: ProcessPairError.self) { try pair.run { _, _ in .finish } }
+    #expect(error?.code == (isTooLarge ? .tooLarge : .badState))
+    #expect(error?.description.contains("has 7 bytes, and there is room for 2 (capacity)") == isTooLarge)
+    for end in ["", ".alive"] { #expect(access("/dev/shm/" + name + end, F_OK) != 0) }
+    try? Region.remove(RegionName(name), force: true)
+    unlink("/dev/shm/\(name).alive")
+  }
+
   @Test("Options that can't be are told, before anything is done")
   func badOptions() {
     func refused(_ name: String = "pair-test-options", _ change: (inout ProcessPairOptions) -> Void) -> Bool {

@@ -25,7 +25,7 @@ typedef struct muster_cli_signal {
 // From now on SIGINT, SIGTERM and SIGHUP don't end this process but are written as muster_cli_signal to a pipe, whose other end is
 // put into *descriptor. A signal that the parent has this process ignore (SIGHUP under nohup) stays ignored. Which thread
 // the kernel picks doesn't matter, so it is no matter either which threads libraries start, and with what mask.
-// Returns 0 or an error; call it once.
+// Returns 0 or an error. Called again, it gives the same one.
 int muster_cli_watch_signals(int *descriptor);
 
 // Reads the next one, waiting for it. Returns 0 or an error.

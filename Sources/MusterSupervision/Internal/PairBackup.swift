@@ -13,7 +13,6 @@ import Muster
 enum PairWish: UInt64 {
   case nothing = 0
   case endThePair = 1
-  case replaceMe = 2
 }
 
 final class PairBackup<State: Sendable> {

@@ -102,7 +102,7 @@ final class PairPartner<State: Sendable> {
       taken = try store.seat()
     } catch {
       // No descriptors, no /proc: what keeps a backup from being there does not keep the work from going on.
-      return postpone("\(error)", now)
+      return postpone(error.phrase, now)
     }
     guard let seat = taken else { return postpone("somebody has the backup's seat", now) }
     defer { close(seat) }

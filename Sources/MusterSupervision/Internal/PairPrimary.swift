@@ -106,9 +106,11 @@ final class PairPrimary<State: Sendable> {
 
   /// State and output together; then the output leaves.
   func commit(_ number: UInt64, _ kind: muster_pair_entry_kind, output: [UInt8]) throws(ProcessPairError) {
+    try fits("output", output.count, pair.shape.output, "outputCapacity", after: number)
     var position: UInt64 = 0
     if !output.isEmpty { position = try asking { try pair.output.position() } }
     try encoded { (bytes) throws(ProcessPairError) in
+      try fits("state", bytes.count, pair.shape.state, "capacity", after: number)
       try output.withUnsafeBufferPointer { (output) throws(ProcessPairError) in
         var entry = muster_pair_entry()
         entry.step = number
@@ -130,6 +132,15 @@ final class PairPrimary<State: Sendable> {
     }
     try store.emitted(number)
     emitted = number
+  }
+
+  private func fits(
+    _ what: String, _ count: Int, _ room: Int, _ parameter: String, after number: UInt64
+  ) throws(ProcessPairError) {
+    guard count > room else { return }
+    throw ProcessPairError(
+      "commit step \(number) of", pair.name, .tooLarge,
+      because: "its \(what) has \(count) bytes, and there is room for \(room) (\(parameter))")
   }
 
   func emit(
@@ -211,6 +222,8 @@ final class PairPrimary<State: Sendable> {
     if case .handedOver = ending {
       said.mode = UInt64(muster_pair_mode.MUSTER_PAIR_UNSAID.rawValue)
       try store.say(said)
+      // Whoever has the file may lead.
+      store.close()
       alive.release()
       return ending
     }

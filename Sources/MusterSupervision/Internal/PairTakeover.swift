@@ -63,13 +63,25 @@ extension PairPrimary {
   /// The states that are whole, can be decoded and pass the acceptance test. The first start makes the first one.
   private func keptStates(isFirst: Bool) throws(ProcessPairError) -> [PairKept] {
     if isFirst {
-      guard pair.accepts(pair.initial) else {
-        throw ProcessPairError("start", pair.name, .badState, because: "the initial state is not accepted")
+      do throws(ProcessPairError) {
+        try commitInitial()
+      } catch {
+        // Nothing is in it yet; who mends the program, and its shape with it, is not to be met by what is left of this.
+        store.close()
+        store.remove()
+        alive.release()
+        throw error
       }
-      emitted = 0
-      try commit(0, .MUSTER_PAIR_INITIAL, output: [])
     }
     return try store.kept { entry in decoded(entry).map(pair.accepts) ?? false }
+  }
+
+  private func commitInitial() throws(ProcessPairError) {
+    guard pair.accepts(pair.initial) else {
+      throw ProcessPairError("start", pair.name, .badState, because: "the initial state is not accepted")
+    }
+    emitted = 0
+    try commit(0, .MUSTER_PAIR_INITIAL, output: [])
   }
 
   private func decoded(_ entry: muster_pair_entry) -> State? {
