@@ -105,6 +105,25 @@ struct PairTroubleTests {
     }
   }
 
+  @Test("When both are stopped and the primary is killed, the backup, which the kernel hangs up and lets go on, takes over")
+  func orphans() async throws {
+    try await withPair("orphans") { pair in
+      let first = try pair.start(["pause=2", "to=100000"])
+      let (primary, backup) = try await pair.both()
+      kill(backup, SIGSTOP)
+      kill(primary, SIGSTOP)
+      try await pair.eventually("both are stopped") {
+        [primary, backup].allSatisfy { pair.contents("/proc/\($0)/stat").contains(") T ") }
+      }
+      kill(primary, SIGKILL)
+      try await pair.eventually("\(backup) leads") { pair.status()?.primary?.identity.pid == backup }
+      let count = pair.numbers.count
+      try await pair.eventually("it counts on") { pair.numbers.count > count + 2 }
+      try await endAll(pair, first)
+      #expect(pair.numbers == Array(1...UInt64(pair.numbers.count)))
+    }
+  }
+
   @Test("A pause that never ends is one")
   func endlessPause() async throws {
     try await withPair("endless") { pair in

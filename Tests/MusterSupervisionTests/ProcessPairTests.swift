@@ -198,7 +198,7 @@ struct ProcessPairTests {
       let second = try pair.start(["to=\(before + 20)"] + file)
       #expect(try await second.waitForEnd().cause == .exited(0))
       try await pair.gone()
-      pair.expectCounted(to: before + 20)
+      pair.expectCounted(to: before + 20, pair.contents(pair.events))
     }
   }
 

@@ -25,22 +25,38 @@ enum PairWaiting {
 /// SIGTERM, SIGINT and SIGHUP, by a handler and a pipe: a thread of somebody's that does not block them doesn't matter.
 struct PairSignals {
   let descriptor: Int32
+  private let hadTerminal: Bool
 
   init(in name: String) throws(ProcessPairError) {
     var descriptor: Int32 = -1
     let status = muster_cli_watch_signals(&descriptor)
     guard status == 0 else { throw ProcessPairError("watch signals for", name, status: status) }
     self.descriptor = descriptor
+    hadTerminal = Self.hasTerminal()
   }
 
   /// None: -1.
-  static let none = PairSignals(descriptor: -1)
-  private init(descriptor: Int32) { self.descriptor = descriptor }
+  static let none = PairSignals()
+  private init() { (descriptor, hadTerminal) = (-1, false) }
 
   /// The next one that has come.
   func next() -> Int32? {
     guard descriptor >= 0, PairWaiting.canBeRead(descriptor) else { return nil }
     var signal = muster_cli_signal()
-    return muster_cli_next_signal(descriptor, &signal) == 0 ? signal.number : nil
+    guard muster_cli_next_signal(descriptor, &signal) == 0 else { return nil }
+    return isOfOrphans(signal) ? nil : signal.number
+  }
+
+  /// The kernel's own SIGHUP, where no terminal has hung up: a process group of which somebody is stopped gets one when the one dies that the
+  /// shell has started (setpgid(2)). That is the primary's death, and nobody's wish.
+  private func isOfOrphans(_ signal: muster_cli_signal) -> Bool {
+    signal.number == SIGHUP && signal.from_terminal != 0 && (!hadTerminal || Self.hasTerminal())
+  }
+
+  private static func hasTerminal() -> Bool {
+    let terminal = open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)
+    guard terminal >= 0 else { return errno == EMFILE || errno == ENFILE }
+    close(terminal)
+    return true
   }
 }
