@@ -34,7 +34,7 @@ struct CounterProgramTests {
   @Test("goes on without a number skipped when the primary or the backup is killed or stopped")
   func goesOn() async throws {
     try await CounterRun.with("goes-on") { run in
-      let first = try run.start("--period", "10ms", "--beat", "100ms")
+      let first = try run.start("--period", "10ms", "--beat", "400ms")
       for number in [SIGKILL, SIGSTOP, SIGKILL, SIGSTOP] {
         let old = try await run.both()
         try await run.moreSteps()
@@ -54,7 +54,7 @@ struct CounterProgramTests {
   @Test("SIGTERM and SIGINT to either end both", arguments: [SIGTERM, SIGINT], [true, false])
   func ends(signal number: Int32, toPrimary: Bool) async throws {
     try await CounterRun.with("ends") { run in
-      let first = try run.start("--period", "10ms", "--beat", "100ms")
+      let first = try run.start("--period", "10ms", "--beat", "400ms")
       let both = try await run.both()
       try run.signal(toPrimary ? both.primary : both.backup, number)
       let end = try await first.waitForEnd(until: .now + Program.patience)
@@ -81,7 +81,7 @@ struct CounterProgramTests {
   @Test("both killed and started again by hand, it goes on from its state file")
   func startsAgain() async throws {
     try await CounterRun.with("again") { run in
-      let arguments = ["--state-file", run.stateFile.string, "--period", "10ms", "--beat", "100ms"]
+      let arguments = ["--state-file", run.stateFile.string, "--period", "10ms", "--beat", "400ms"]
       var seen = UInt64(0)
       for _ in 1...3 {
         let first = try run.start(arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5])
@@ -104,7 +104,7 @@ struct CounterProgramTests {
       for _ in 1...2 {
         let first = try run.start(
           "--output", run.output.string, "--state-file", run.stateFile.string, "--durable", "--period", "2ms", "--beat",
-          "100ms")
+          "400ms")
         var old = try await run.both()
         for _ in 1...3 {
           try run.signal(old.primary, SIGKILL)
@@ -134,7 +134,7 @@ struct CounterProgramTests {
   func poison() async throws {
     try await CounterRun.with("poison") { run in
       let first = try run.start(
-        "--state-file", run.stateFile.string, "--poison", "4", "--period", "5ms", "--beat", "100ms")
+        "--state-file", run.stateFile.string, "--poison", "4", "--period", "5ms", "--beat", "400ms")
       let end = try await first.waitForEnd(until: .now + Program.patience)
       #expect(end.cause == .signaled(SIGSEGV, coreDumped: false))
       try await expectEventually { run.status()?.primary?.mode == .gaveUp && processes(with: run.name).isEmpty }
@@ -154,7 +154,7 @@ struct CounterProgramTests {
     try await CounterRun.with("skip") { run in
       let evidence = run.folder.appending("evidence")
       _ = try run.start(
-        "--poison", "4", "--skip", evidence.string, "--count-to", "8", "--period", "5ms", "--beat", "100ms")
+        "--poison", "4", "--skip", evidence.string, "--count-to", "8", "--period", "5ms", "--beat", "400ms")
       try await expectEventually { run.numbers.hasSuffix("8\n") && processes(with: run.name).isEmpty }
       #expect(run.numbers == "1\n2\n3\n5\n6\n7\n8\n")
       let text = CounterRun.text(evidence.appending("\(run.name)-step-4.json"))
@@ -176,7 +176,7 @@ struct CounterProgramTests {
   func observed() async throws {
     try await CounterRun.with("observed") { run in
       #expect(throws: ProcessPairError.self) { try ProcessPairObserver(run.name) }
-      let first = try run.start("--heartbeat", "udp", "--period", "10ms", "--beat", "100ms", "--missed", "4")
+      let first = try run.start("--heartbeat", "udp", "--period", "10ms", "--beat", "400ms", "--missed", "4")
       let both = try await run.both()
       try await run.moreSteps()
       let before = try #require(run.status())
@@ -198,7 +198,7 @@ struct CounterProgramTests {
   @Test("a second one of the same name is refused, and disturbs nothing")
   func secondOne() async throws {
     try await CounterRun.with("second") { run in
-      _ = try run.start("--period", "10ms", "--beat", "100ms")
+      _ = try run.start("--period", "10ms", "--beat", "400ms")
       let both = try await run.both()
       let outcome = try await counter.run("--name", run.name)
       #expect(outcome.status == 1 && outcome.errorLines.count == 1, "\(outcome.errors)")

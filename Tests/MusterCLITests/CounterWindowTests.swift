@@ -57,7 +57,7 @@ struct CounterWindowTests {
       try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
       let old = processEnvironmentPath()
       let environment = ["DISPLAY": ":99", "PATH": run.folder.string + ":" + old]
-      _ = try run.start(environment: environment, "--window", tool, "--period", "10ms", "--beat", "100ms")
+      _ = try run.start(environment: environment, "--window", tool, "--period", "10ms", "--beat", "400ms")
       let both = try await run.both()
       try run.signal(both.primary, 9)
       let after = try await run.both(without: [both.primary])
@@ -85,7 +85,7 @@ struct CounterWindowTests {
     try await CounterRun.with("tmux") { run in
       let tmux = Program(path: "/usr/bin/env")
       let socket = run.folder.appending("tmux").string
-      let command = [Program.counter.path, "--name", run.name, "--period", "50ms", "--beat", "100ms"]
+      let command = [Program.counter.path, "--name", run.name, "--period", "50ms", "--beat", "400ms"]
       let started = try await tmux.run(
         ["tmux", "-S", socket, "-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "40"] + command)
       #expect(started.status == 0, "\(started.errors)")
