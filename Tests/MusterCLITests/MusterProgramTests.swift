@@ -69,7 +69,7 @@ struct MusterProgramTests {
   @Test("ls and show tell of a barrier in use, without disturbing it; rm leaves it alone")
   func inUse() async throws {
     let name = testName("shown")
-    let outcome = try await Program.mpbarrier.run("3", "--work", "1..3", "--rounds", "1000000", "--name", name, "-q") {
+    let outcome = try await Program.mpbarrier.run("3", "--work", "1..3", "--rounds", "300000", "--name", name, "-q") {
       parent in
       try await expectEventually { try await listed(name)?.isHeld == true }
       let region = try #require(try await listed(name))

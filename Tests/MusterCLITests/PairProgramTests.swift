@@ -16,13 +16,13 @@ struct PairProgramTests {
   func takeover(signal: Int32) async throws {
     let stage = try PairStage("pair-takeover-\(signal)")
     defer { stage.remove() }
-    async let first = stage.run("--period", "20ms")
+    async let first = stage.run("--period", "300ms")
     let alone = try await stage.wait(commands: 1, isBackedUp: false)
-    async let second = stage.run("--period", "20ms", "--missed", "10")
+    async let second = stage.run("--period", "300ms", "--missed", "10")
     let both = try await stage.wait(commands: 1, isBackedUp: true)
     let primary = try #require(both.primary)
     #expect(primary.process == alone.primary?.process && primary.state == "alive" && primary.epoch == 1)
-    #expect(primary.heartbeat == "shared memory" && primary.periodSeconds == 0.02 && primary.missed == 3)
+    #expect(primary.heartbeat == "shared memory" && primary.periodSeconds == 0.3 && primary.missed == 3)
     #expect(both.backup?.state == "alive" && both.backup?.process != primary.process && both.takeovers == 0)
 
     #expect(kill(primary.process, signal) == 0)
