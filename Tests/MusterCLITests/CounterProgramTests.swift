@@ -181,7 +181,7 @@ struct CounterProgramTests {
       try await run.moreSteps()
       let before = try #require(run.status())
       #expect(before.primary?.identity.pid == first.pid && before.primary?.cause == nil && before.takeovers == 0)
-      #expect(before.primary?.heartbeat == "UDP" && before.primary?.period == .milliseconds(100))
+      #expect(before.primary?.heartbeat == "UDP" && before.primary?.period == .milliseconds(400))
       #expect(before.primary?.missed == 4 && before.escalation == nil && before.skipped == 0)
       #expect(before.backup?.epoch == before.epoch && before.epoch == before.primary?.epoch)
       try run.signal(both.primary, SIGKILL)

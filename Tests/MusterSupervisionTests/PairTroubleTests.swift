@@ -12,7 +12,7 @@ import Testing
   import Musl
 #endif
 
-@Suite("A process pair in trouble", .timeLimit(.minutes(3)))
+@Suite("A process pair in trouble", .serialized, .timeLimit(.minutes(3)))
 struct PairTroubleTests {
   func endAll(_ pair: PairUnderTest, _ first: ChildProcess) async throws {
     let (primary, _) = try await pair.both()
@@ -93,7 +93,7 @@ struct PairTroubleTests {
   @Test("Who dies between two steps died of none: nothing is suspected")
   func betweenSteps() async throws {
     try await withPair("between") { pair in
-      let first = try pair.start(["pause=3600000", "to=100000", "period=20", "tries=1", "stays"])
+      let first = try pair.start(["pause=3600000", "to=100000", "period=200", "tries=1", "stays"])
       for count in 1...3 {
         let (primary, backup) = try await pair.both()
         try await pair.eventually("step \(count) is done") { pair.status()?.emitted == UInt64(count) }
@@ -105,7 +105,8 @@ struct PairTroubleTests {
     }
   }
 
-  @Test("When both are stopped and the primary is killed, the backup, which the kernel hangs up and lets go on, takes over")
+  @Test(
+    "When both are stopped and the primary is killed, the backup, which the kernel hangs up and lets go on, takes over")
   func orphans() async throws {
     try await withPair("orphans") { pair in
       let first = try pair.start(["pause=2", "to=100000"])

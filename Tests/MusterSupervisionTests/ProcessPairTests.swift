@@ -188,12 +188,15 @@ struct ProcessPairTests {
       let file = isFile ? ["file=\(pair.folder)/state", "durable"] : []
       let first = try pair.start(["pause=1", "to=100000"] + file)
       try await pair.eventually("some numbers, and a backup") {
-        pair.numbers.count > 20 && pair.told("as its backup") == 1
+        pair.numbers.count > 20 && pair.told("as its backup") >= 1
       }
-      for process in pair.processes() { kill(process, SIGSTOP) }
-      for process in pair.processes() { kill(process, SIGKILL) }
+      // One of them may have begun to take over meanwhile.
+      try await pair.eventually("all are killed") {
+        let left = pair.processes()
+        for process in left { kill(process, SIGKILL) }
+        return left.isEmpty
+      }
       _ = try await first.waitForEnd()
-      try await pair.gone()
       let before = UInt64(pair.numbers.count)
       let second = try pair.start(["to=\(before + 20)"] + file)
       #expect(try await second.waitForEnd().cause == .exited(0))
@@ -209,24 +212,32 @@ struct ProcessPairTests {
     let seed = UInt64.random(in: 0...UInt64.max)
     var random = SplitMix(state: seed)
     try await withPair("storm-" + heartbeat) { pair in
-      let first = try pair.start(["pause=1", "heartbeat=" + heartbeat, "period=10", "tries=1000"])
+      let arguments = ["pause=1", "heartbeat=" + heartbeat, "period=10", "tries=1000"]
+      var started = [try pair.start(arguments)]
+      // On a busy machine one may be killed just as it kills the other, which it takes for hung. Then both are dead.
+      let revive = { started.append(try pair.start(arguments)) }
       var injuries = 0
       while injuries < 12 {
-        let (primary, backup) = try await pair.both()
+        let (primary, backup) = try await pair.both(revive: revive)
         #expect(pair.processes().count <= 2, "seed \(seed)")
         let choice = random.next() % 4
         try await Task.sleep(for: .microseconds(Int64(random.next() % 20000)))
         kill(choice & 1 == 0 ? primary : backup, choice & 2 == 0 ? SIGKILL : SIGSTOP)
         injuries += 1
         try await pair.eventually("it is seen to, seed \(seed)") {
+          // Alone when it was hit, for the same reason: a stopped one has nobody who could take over.
+          if pair.processes().count <= 1 {
+            kill(choice & 1 == 0 ? primary : backup, SIGCONT)
+            return true
+          }
           guard let status = pair.status() else { return false }
           return choice & 1 == 0 ? status.primary?.identity.pid != primary : status.backup?.identity.pid != backup
         }
       }
-      let (primary, _) = try await pair.both()
+      let (primary, _) = try await pair.both(revive: revive)
       kill(primary, SIGTERM)
       try await pair.gone()
-      _ = try await first.waitForEnd()
+      for process in started { _ = try await process.waitForEnd() }
       pair.expectCounted(to: nil, "seed \(seed)")
     }
   }

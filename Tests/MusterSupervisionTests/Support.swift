@@ -67,10 +67,11 @@ struct PairUnderTest: Sendable {
 
   func status() -> ProcessPairStatus? { try? ProcessPairObserver(name).status() }
 
-  /// Its primary and backup, when both are there and known to each other.
-  func both() async throws -> (primary: Int32, backup: Int32) {
+  /// Its primary and backup, when both are there and known to each other; started by `revive` where nobody is left.
+  func both(revive: () throws -> Void = {}) async throws -> (primary: Int32, backup: Int32) {
     var found: (Int32, Int32)?
     try await eventually("there are both") {
+      if processes().isEmpty { try revive() }
       guard let status = status(), let primary = status.primary, let backup = status.backup,
         status.primaryLife == .alive, status.backupLife == .alive, primary.mode == .working,
         backup.epoch == primary.epoch
@@ -104,7 +105,8 @@ struct PairUnderTest: Sendable {
     let deadline = ContinuousClock.now + .seconds(40)
     while try !isSo() {
       guard ContinuousClock.now < deadline else {
-        Issue.record("not by the deadline: \(what); \(contents(events))")
+        let states = processes().map { contents("/proc/\($0)/stat").prefix(40) + contents("/proc/\($0)/wchan") }
+        Issue.record("not by the deadline: \(what); \(contents(events)); \(states)")
         throw CancellationError()
       }
       try await Task.sleep(for: .milliseconds(2))
