@@ -97,7 +97,7 @@ static const char *next_number(const char *at, int64_t *number) {
 }
 
 // The numbers from the 4th field on, as proc(5) counts them.
-enum { PARENT, GROUP, SESSION, FAULTS_MINOR = 6, FAULTS_MAJOR = 8, USER = 10, SYSTEM, THREADS = 16, START = 18, SIZE, PAGES, ENVIRONMENT_END = 47, FIELDS };
+enum { PARENT, GROUP, SESSION, FLAGS = 5, FAULTS_MINOR, FAULTS_MAJOR = 8, USER = 10, SYSTEM, THREADS = 16, START = 18, SIZE, PAGES, ENVIRONMENT_END = 47, FIELDS };
 
 int muster_process_read_stat(int32_t pid, process_stat *stat) {
   char text[1024];
@@ -118,6 +118,7 @@ int muster_process_read_stat(int32_t pid, process_stat *stat) {
   stat->parent = (int32_t)fields[PARENT];
   stat->group = (int32_t)fields[GROUP];
   stat->session = (int32_t)fields[SESSION];
+  stat->flags = (uint32_t)fields[FLAGS];
   stat->threads = (uint32_t)fields[THREADS];
   stat->start = (uint64_t)fields[START];
   stat->user = (uint64_t)fields[USER];

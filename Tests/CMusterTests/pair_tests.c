@@ -342,7 +342,7 @@ static void snapshots(void) {
   gate_wait(of.gate, 1);
   muster_pair *pair = pair_test_open(of.name, MUSTER_REGION_READ_ONLY);
   uint64_t primary = 0, backup = 0, number, turns = 0;
-  for (int last = 0; !test_result() && turns < 20000; turns++) {
+  for (int last = 0; !test_result() && (turns < 20000 || primary <= 1); turns++) {
     muster_pair_status status;
     last = muster_pair_look(pair, &status);
     if (last == EAGAIN) continue;

@@ -70,6 +70,33 @@ static void an_end_is_told_from_silence(void) {
   audit_end(&audit);
 }
 
+static void spins(void *context) {
+  (void)context;
+  for (volatile int turn = 0;; turn++) {
+  }
+}
+
+// Its pipe is closed by its end, and then it has to wait for a processor before that can be told.
+static void an_end_is_told_from_silence_on_a_busy_machine(void) {
+  enum { SPINNERS = 8, ENDS = 40 };
+  pid_t spinners[SPINNERS];
+  for (int k = 0; k < SPINNERS; k++) spinners[k] = test_fork(spins, NULL);
+  for (int k = 0; k < ENDS && !test_result(); k++) {
+    muster_process process;
+    muster_process_options options = shell("exit 3");
+    options.readiness = MUSTER_PROCESS_READY_LINE;
+    options.ready_descriptor = 3;
+    options.nice = 19;
+    REQUIRE(!muster_process_spawn(&options, &process, NULL));
+    CHECK_STATUS(muster_process_ready(&process, soon()), EOWNERDEAD);
+    CHECK_EQUAL(end_of(&process), 3);
+  }
+  for (int k = 0; k < SPINNERS; k++) {
+    kill(spinners[k], SIGKILL);
+    test_join(spinners[k], SIGKILL);
+  }
+}
+
 // This program itself is what tells: it is forked, and finds the socket as a program would.
 static char socket_name[64];
 
@@ -261,6 +288,6 @@ static void any_bytes_do_no_harm(void) {
 
 TEST_SUITE(process_ready, {"a_newline_says_so", a_newline_says_so, 0},
            {"an_end_is_told_from_silence", an_end_is_told_from_silence, 0},
+           {"an_end_is_told_from_silence_on_a_busy_machine", an_end_is_told_from_silence_on_a_busy_machine, 0},
            {"strangers_are_not_heard", strangers_are_not_heard, 0}, {"one_of_the_tree_is_heard", one_of_the_tree_is_heard, 0},
-           
            {"last_words_are_the_processes_own", last_words_are_the_processes_own, 0}, {"any_bytes_do_no_harm", any_bytes_do_no_harm, 0});

@@ -24,6 +24,7 @@ typedef struct process_stat {
   int32_t pid, parent, group, session;
   char state;
   uint32_t threads;
+  uint32_t flags;  // PF_EXITING...: include/linux/sched.h of the kernel
   uint64_t start, user, system;  // in clock ticks
   uint64_t faults_minor, faults_major, pages;
   uint64_t size, environment_end;  // 0: no memory, as of a kernel's thread or a zombie; no environment yet, or not to be asked for
