@@ -3,15 +3,22 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "internal/caller.h"
 #include "internal/process.h"
 
-// The folder has a link for each thread, beside its own two.
+// The folder has a link for each thread, beside its own two. A thread that was joined is there for a moment still: pthread_join(3)
+// returns before the kernel has put it away.
 static int alone(void) {
+  muster_deadline end = muster_deadline_after(MUSTER_PROCESS_THREADS_PATIENCE);
   struct stat tasks;
-  if (stat("/proc/self/task", &tasks)) return errno;
-  return tasks.st_nlink > 3 ? EBUSY : 0;
+  for (;;) {
+    if (stat("/proc/self/task", &tasks)) return errno;
+    if (tasks.st_nlink <= 3) return 0;
+    if (muster_deadline_passed(end)) return EBUSY;
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+  }
 }
 
 // Whether the kernel reaps children as they end: then one that ends at once has no pidfd.

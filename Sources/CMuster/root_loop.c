@@ -8,16 +8,27 @@
 #include <unistd.h>
 
 #include "internal/root.h"
+#include "muster/process.h"
 
 // ---- Before and after
 
 // The kernel says so itself (unshare(2): CLONE_THREAD has no effect but to fail where there are other threads), unless a
 // sandbox keeps it from being asked; then /proc does. Where neither may be asked, nothing is known to be wrong.
-static int is_alone(void) {
+static int looks_alone(void) {
   if (unshare(CLONE_THREAD) == 0) return 1;
   if (errno == EINVAL) return 0;
   struct stat tasks;
   return stat("/proc/self/task", &tasks) != 0 || tasks.st_nlink <= 3;
+}
+
+// A thread that was joined is one of the process's for a moment still: pthread_join(3) returns before the kernel has put it away.
+static int is_alone(void) {
+  muster_deadline end = muster_deadline_after(MUSTER_PROCESS_THREADS_PATIENCE);
+  while (!looks_alone()) {
+    if (muster_deadline_passed(end)) return 0;
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+  }
+  return 1;
 }
 
 // Blocked it would be there to be waited for all the same.

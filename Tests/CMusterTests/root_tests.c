@@ -87,6 +87,23 @@ static void other_threads(void) {
   muster_root_close(root);
 }
 
+static void *ends(void *context) { return context; }
+
+// A thread that was joined does not count, though the kernel has it for a moment still.
+static void joined_threads(void) {
+  root_test_needs_one_thread();
+  const muster_daemon_spec spec = {.name = "a", .run = nothing, .state_size = 1, .restart = MUSTER_DAEMON_NEVER};
+  for (int k = 0; k < 200 && !test_result(); k++) {
+    muster_root *root;
+    pthread_t thread;
+    REQUIRE(muster_root_start(test_name("joined"), &spec, 1, NULL, &root) == 0);
+    REQUIRE(pthread_create(&thread, NULL, ends, NULL) == 0);
+    pthread_join(thread, NULL);
+    CHECK_STATUS(muster_root_run(root), 0);
+    muster_root_close(root);
+  }
+}
+
 // ---- Where things lie
 
 static void places(void) {
@@ -451,7 +468,7 @@ static void words(void) {
 }
 
 TEST_SUITE(root, {"refused", refused, 0}, {"name_of_something_else", name_of_something_else, 0},
-           {"other_threads", other_threads, 0}, {"places", places, 0}, {"one_at_a_time", one_at_a_time, 0},
+           {"other_threads", other_threads, 0}, {"joined_threads", joined_threads, 0}, {"places", places, 0}, {"one_at_a_time", one_at_a_time, 0},
            {"killed_root", killed_root, 0}, {"only_the_offender_dies", only_the_offender_dies, 0}, {"seals", seals, 0},
            {"no_seals", no_seals, 0}, {"daemons", daemons, 0}, {"reverse_order", reverse_order, 0},
            {"deaf_ones_are_killed", deaf_ones_are_killed, 0}, {"no_more_patience", no_more_patience, 0},

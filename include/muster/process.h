@@ -72,6 +72,10 @@ MUSTER_BEGIN_DECLS
 // How many descriptors beside the standard streams can be given to a child.
 #define MUSTER_PROCESS_DESCRIPTORS_MAX 64
 
+// How long, in nanoseconds, muster_process_fork and muster_root_run wait for other threads to be gone, which one that was just joined is
+// not at once, before they refuse: half a second.
+#define MUSTER_PROCESS_THREADS_PATIENCE INT64_C(500000000)
+
 // The bytes of a status that are kept, with the 0 behind them.
 #define MUSTER_PROCESS_STATUS_SIZE 128
 

@@ -233,7 +233,7 @@ int muster_root_start(const char *MUSTER_NONNULL name, const muster_daemon_spec 
 // SIGINT, SIGHUP and its stop signal have their default action and are not blocked; it leads a process group of its own.
 //
 // Returns 0: stopped, or no daemon is left that is to be started again; or
-//   EBUSY           the process has other threads; nothing was done
+//   EBUSY           the process has other threads, half a second long (MUSTER_PROCESS_THREADS_PATIENCE); nothing was done
 //   EPERM           another process than the one that called muster_root_start
 //   EALREADY        it has run before
 //   ENOTRECOVERABLE no daemon is left, and at least one was given up; or one was, and the flag END_WHEN_GIVEN_UP stands
