@@ -60,7 +60,8 @@ final class PairBackup<State: Sendable> {
         case .lost(let how): death = how
         }
       }
-      switch try takeOver() {
+      if let primary, !seeGone(primary) { return .ends }
+      switch try takeAliveFile() {
       case .taken(let alive):
         listener = nil
         if seat >= 0 { close(seat) }
@@ -151,14 +152,26 @@ final class PairBackup<State: Sendable> {
     return true
   }
 
-  /// Kills whom it has watched, and sees him gone; then the Alive file.
-  private func takeOver() throws(ProcessPairError) -> PairAlive.Attempt {
-    if let primary {
-      let identity = ProcessIdentity(pid: primary.pid, start: primary.start)
-      while !primary.kill(within: pair.options.patience.coreNanoseconds) {
-        pair.tell(.primaryCannotBeKilled(identity), level: .error)
+  /// Kills whom it has watched, and sees him gone. One that can't be killed is told, and not taken over from: false when
+  /// this one was then asked to end.
+  private func seeGone(_ primary: PairPeer) -> Bool {
+    let patience = pair.options.patience.coreNanoseconds
+    var isTold = false
+    while !primary.kill(within: isTold ? min(patience, 100_000_000) : patience) {
+      // What comes before is for whoever leads then.
+      if isTold, let number = signals.next() {
+        signal = number
+        return false
       }
+      if !isTold {
+        pair.tell(.primaryCannotBeKilled(ProcessIdentity(pid: primary.pid, start: primary.start)), level: .error)
+      }
+      isTold = true
     }
+    return true
+  }
+
+  private func takeAliveFile() throws(ProcessPairError) -> PairAlive.Attempt {
     // Gone is gone; but a child that it was just starting has the lock as well, until it has come to its program.
     return try PairAlive.take(pair.aliveFile, in: pair.name, until: muster_deadline_after(1_000_000_000))
   }
