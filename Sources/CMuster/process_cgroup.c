@@ -145,7 +145,9 @@ static void remove_left(int own) {
     int left = is_name(name) ? openat(own, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) : -1;
     if (left < 0) continue;
     // With the lock, so that nobody holds it any more, or is about to; of another user's one it is not to be had, or of no use.
-    if (!flock(left, LOCK_EX | LOCK_NB) && !remove_empty(own, name, left)) __atomic_store_n(&some_left, 1, __ATOMIC_RELAXED);
+    // It may be another's who looks as well, and saw somebody in it who has ended since.
+    int stays = flock(left, LOCK_EX | LOCK_NB) ? is_empty(left) : !remove_empty(own, name, left);
+    if (stays) __atomic_store_n(&some_left, 1, __ATOMIC_RELAXED);
     close(left);
   }
   muster_process_dir_close(&reader);

@@ -175,12 +175,14 @@ static int look_if_ready(muster_process *process) {
 
 // Its end closes the pipe before it is told; how long before depends on who else is to run. That it is on its way is
 // to be seen from before the pipe was closed.
-static int is_ending(const muster_process *process) {
+static int is_ending(const muster_process *process, muster_deadline deadline) {
   enum { PF_EXITING = 4 };
   process_stat stat;
   if (muster_process_ended_by(process->pidfd, MUSTER_DEADLINE_NOW)) return 1;
   int exits = muster_process_read_stat(process->pid, &stat) != 0 || stat.flags & PF_EXITING;
-  return muster_process_ended_by(process->pidfd, exits ? muster_deadline_after(1000000000) : MUSTER_DEADLINE_NOW);
+  if (!exits) return muster_process_ended_by(process->pidfd, MUSTER_DEADLINE_NOW);
+  muster_deadline soon = muster_deadline_after(1000000000);
+  return muster_process_ended_by(process->pidfd, deadline > soon ? deadline : soon);
 }
 
 int muster_process_ready(muster_process *process, muster_deadline deadline) {
@@ -195,7 +197,7 @@ int muster_process_ready(muster_process *process, muster_deadline deadline) {
     }
     (void)muster_process_sleep_at(polled, 2, deadline);
   }
-  if (status == EPIPE && is_ending(process)) status = EOWNERDEAD;
+  if (status == EPIPE && is_ending(process, deadline)) status = EOWNERDEAD;
   muster_leave(came);
   return status;
 }

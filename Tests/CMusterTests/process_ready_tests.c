@@ -72,13 +72,13 @@ static void an_end_is_told_from_silence(void) {
 
 static void spins(void *context) {
   (void)context;
-  for (volatile int turn = 0;; turn++) {
+  for (volatile unsigned turn = 0;; turn++) {
   }
 }
 
 // Its pipe is closed by its end, and then it has to wait for a processor before that can be told.
 static void an_end_is_told_from_silence_on_a_busy_machine(void) {
-  enum { SPINNERS = 8, ENDS = 40 };
+  enum { SPINNERS = 8, ENDS = 20 };
   pid_t spinners[SPINNERS];
   for (int k = 0; k < SPINNERS; k++) spinners[k] = test_fork(spins, NULL);
   for (int k = 0; k < ENDS && !test_result(); k++) {
