@@ -21,12 +21,15 @@ struct muster_alive {
 
 typedef struct taking {
   mode_t mode;
+  int hopeful;
   muster_alive *alive;
 } taking;
 
 static int check_take(const alive_path *path, void *context, muster_alive_found *found) {
   taking *want = context;
-  int status = muster_alive_take(path, want->mode, &want->alive->held, found);
+  int hopeful = want->hopeful;
+  want->hopeful = 0;
+  int status = muster_alive_take(path, want->mode, hopeful, &want->alive->held, found);
   return status == EBUSY ? EAGAIN : status;
 }
 
@@ -34,7 +37,7 @@ static int check_take(const alive_path *path, void *context, muster_alive_found 
 static int take_now(const alive_path *path, taking *want, muster_alive_found *found) {
   muster_deadline patience = muster_deadline_after(20000000);
   for (int64_t step = 0;;) {
-    int status = muster_alive_take(path, want->mode, &want->alive->held, found);
+    int status = muster_alive_take(path, want->mode, 0, &want->alive->held, found);
     if (status != EBUSY || found->pid || muster_deadline_passed(patience) || !muster_alive_step(&step)) return status;
   }
 }
@@ -55,7 +58,8 @@ static int make(const char *path, const alive_path *parts, muster_alive **made) 
 static int acquire(const char *path, mode_t mode, muster_deadline deadline, muster_alive_found *found,
                    muster_alive **alive) {
   alive_path parts;
-  taking want = {.mode = mode};
+  // Who is going to wait has seen its owner die, or begins now: one try more is worth no look before. Not so who comes again and again.
+  taking want = {.mode = mode, .hopeful = 1};
   int status = muster_alive_path(path, &parts);
   if (!status) status = make(path, &parts, &want.alive);
   if (status) return status;

@@ -17,7 +17,7 @@ void muster_alive_record_own(alive_record *record) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   *record = (alive_record){.pid = (int32_t)getpid(), .since = now.tv_sec * INT64_C(1000000000) + now.tv_nsec};
-  record->start = muster_process_start(record->pid);
+  record->start = muster_own_start();
   muster_boot_id(record->boot);
 }
 

@@ -140,11 +140,12 @@ static int create(const alive_path *path, mode_t mode, const alive_record *recor
   return status == EOPNOTSUPP ? create_named(path, mode, record, held) : status;
 }
 
-int muster_alive_take(const alive_path *path, mode_t mode, held_files *held, muster_alive_found *found) {
+int muster_alive_take(const alive_path *path, mode_t mode, int hopeful, held_files *held, muster_alive_found *found) {
   int told, status = EBUSY;
   for (int i = 0; i < TRIES; i++) {
-    status = muster_alive_look(path, found, &told);
-    if (!status && found->kind == MUSTER_ALIVE_HELD) return EBUSY;
+    int looks = i > 0 || !hopeful;
+    status = looks ? muster_alive_look(path, found, &told) : 0;
+    if (looks && !status && found->kind == MUSTER_ALIVE_HELD) return EBUSY;
     alive_record record;
     muster_alive_record_own(&record);
     if (!status) status = muster_held_open(&held->folder, AT_FDCWD, path->folder, O_PATH | O_DIRECTORY, 0);
@@ -156,6 +157,7 @@ int muster_alive_take(const alive_path *path, mode_t mode, held_files *held, mus
     if (!status) return 0;
     muster_held_close(&held->file);
     muster_held_close(&held->folder);
+    if (!looks) continue;
     if (status != ESTALE && status != EEXIST) break;
     status = EBUSY;
   }

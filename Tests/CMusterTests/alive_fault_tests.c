@@ -417,11 +417,14 @@ static void fork_beside_acquiring(void *context) {
   REQUIRE(!pthread_create(&thread, NULL, cycle, b));
   for (int i = 0; i < CHILDREN; i++) {
     pid_t pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
+      // Until it has come here it has what was the parent's.
+      __atomic_add_fetch(&b->count, 1, __ATOMIC_SEQ_CST);
       for (;;) pause();
-    b->children[i] = pid;
-    __atomic_add_fetch(&b->count, 1, __ATOMIC_SEQ_CST);
+    }
+    __atomic_store_n(&b->children[i], pid, __ATOMIC_SEQ_CST);
   }
+  __atomic_add_fetch(&b->count, 1, __ATOMIC_SEQ_CST);
   for (;;) pause();
 }
 
@@ -434,7 +437,7 @@ static void a_fork_in_the_midst_of_acquiring(void) {
   for (int round = 0; round < 25; round++) {
     b->count = 0;
     pid_t parent = test_fork(fork_beside_acquiring, b);
-    while (__atomic_load_n(&b->count, __ATOMIC_SEQ_CST) < CHILDREN) test_pause(100000);
+    while (__atomic_load_n(&b->count, __ATOMIC_SEQ_CST) <= CHILDREN) test_pause(100000);
     kill(parent, SIGKILL);
     test_join(parent, SIGKILL);
     muster_alive *alive;
