@@ -116,7 +116,8 @@ let package = Package(
     .testTarget(
       name: "MusterSupervisionTests",
       dependencies: [
-        "Muster", "MusterSupervision", "muster-pair-peer", .product(name: "SystemPackage", package: "swift-system"),
+        "CMusterSystem", "Muster", "MusterSupervision", "muster-pair-peer",
+        .product(name: "SystemPackage", package: "swift-system"),
       ],
       swiftSettings: swiftSettings),
     .target(name: "CMusterCLI", cSettings: [.define("_GNU_SOURCE")]),

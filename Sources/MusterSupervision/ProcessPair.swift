@@ -44,6 +44,7 @@ public final class ProcessPair<State: Sendable> {
   var output: any ProcessPairOutput
   let accepts: (State) -> Bool
   let skip: (inout State, UInt64) -> Void
+  private lazy var metrics = PairMetrics(name)
 
   /// A pair whose states are of any type, with the most bytes of one and of an output.
   ///
@@ -95,8 +96,11 @@ public final class ProcessPair<State: Sendable> {
     _ work: (inout State, inout ProcessPairStep) throws -> ProcessPairNext
   ) throws(ProcessPairError) -> ProcessPairEnding {
     try checkOptions()
+    _ = metrics
     let signals = options.termination == .ignoredByPair ? PairSignals.none : try PairSignals(in: name)
-    if let invitation = invitation() { return try standBy(invitation, signals, work) }
+    let invitation = invitation()
+    let program = PairProgram(options.launch)
+    if let invitation { return try standBy(invitation, signals, program, work) }
     // First the file: whoever ends cleanly removes the memory before he lets go of it.
     let alive = try takeAliveFile()
     let store: PairStore
@@ -107,11 +111,11 @@ public final class ProcessPair<State: Sendable> {
       alive.release()
       throw error
     }
-    return try PairPrimary(self, store, signals, alive, after: nil).run(work)
+    return try PairPrimary(self, store, signals, program, alive, after: nil).run(work)
   }
 
   private func standBy(
-    _ invitation: PairInvitation, _ signals: PairSignals,
+    _ invitation: PairInvitation, _ signals: PairSignals, _ program: PairProgram,
     _ work: (inout State, inout ProcessPairStep) throws -> ProcessPairNext
   ) throws(ProcessPairError) -> ProcessPairEnding {
     let store: PairStore
@@ -123,7 +127,7 @@ public final class ProcessPair<State: Sendable> {
     }
     let backup = try PairBackup(self, store, signals, invitation)
     guard case .leads(let alive, let death) = try backup.watch() else { return .stoodBy }
-    let primary = try PairPrimary(self, store, signals, alive, after: death)
+    let primary = try PairPrimary(self, store, signals, program, alive, after: death)
     primary.signal = backup.signal
     return try primary.run(work)
   }
@@ -185,7 +189,7 @@ public final class ProcessPair<State: Sendable> {
   func tell(_ event: ProcessPairEvent, level: PairLogLevel = .info) {
     options.logger?.tell(event, level, name, getpid())
     options.onEvent?(event)
-    PairMetrics.count(event, name)
+    metrics.count(event)
   }
 }
 

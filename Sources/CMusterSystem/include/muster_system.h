@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "muster_lighten.h"
+#include "muster_start.h"
+
 // Sleeps until one of the descriptors can be read (negative ones: nobody's), a signal was handled, or `nanoseconds` have passed: ppoll(2),
 // which Swift's headers hide. At most 16 descriptors.
 void muster_system_sleep(const int32_t *descriptors, size_t count, int64_t nanoseconds);

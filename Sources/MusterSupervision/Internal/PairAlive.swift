@@ -29,6 +29,11 @@ final class PairAlive {
     return .taken(PairAlive(alive))
   }
 
+  static func probe(_ path: FilePath) {
+    var found = muster_alive_found()
+    _ = path.withPlatformString { muster_alive_probe($0, &found) }
+  }
+
   /// A clean end.
   func release() {
     _ = muster_alive_release(alive)

@@ -90,6 +90,8 @@ final class PairBackup<State: Sendable> {
     said.since = PairClock.wall()
     said.epoch = invitation.epoch
     try listen()
+    // What is read once in a process's life has been read, and is not in a takeover's way.
+    PairAlive.probe(pair.aliveFile)
     return true
   }
 

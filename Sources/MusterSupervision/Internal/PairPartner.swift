@@ -23,6 +23,7 @@ final class PairPartner<State: Sendable> {
   private let store: PairStore
   private let epoch: UInt64
   private let own: (pid: Int32, start: UInt64)
+  private let program: PairProgram
   private var phase = Phase.none(retry: 0)
   private var backoff: Int64
   /// What has started backups in windows, as long as they have to be reaped.
@@ -44,12 +45,13 @@ final class PairPartner<State: Sendable> {
   var hasNews = false
 
   init(
-    _ pair: ProcessPair<State>, _ store: PairStore, epoch: UInt64, own: (pid: Int32, start: UInt64),
-    announce: @escaping (UInt64) throws(ProcessPairError) -> Void
+    _ pair: ProcessPair<State>, _ store: PairStore, _ program: PairProgram, epoch: UInt64,
+    own: (pid: Int32, start: UInt64), announce: @escaping (UInt64) throws(ProcessPairError) -> Void
   ) {
     self.announce = announce
     self.pair = pair
     self.store = store
+    self.program = program
     self.epoch = epoch
     self.own = own
     backoff = pair.options.retryFirst.coreNanoseconds
@@ -114,7 +116,7 @@ final class PairPartner<State: Sendable> {
     let invitation = PairInvitation(
       launch: launch, pid: own.pid, start: own.start, epoch: epoch, seat: isOwnChild ? seat : -1,
       name: pair.name)
-    switch PairSpawn.start(invitation, pair.options.launch, descriptors: handedOn + [seat]) {
+    switch program.start(invitation, descriptors: handedOn + [seat]) {
     case .success(let process):
       phase = .launched(child: PairPeer(child: process), until: now + launchPatience)
     case .failure(let failure): postpone(failure.reason, now)
@@ -158,7 +160,7 @@ final class PairPartner<State: Sendable> {
     }
     let hasEnded = child.end()
     if let hasEnded, pair.options.launch.wrap == nil || hasEnded.kind != .MUSTER_PROCESS_EXITED || hasEnded.code != 0 {
-      return postpone("the backup that was started \(PairSpawn.phrase(hasEnded)) before it stood by", now)
+      return postpone(program.phrase(hasEnded), now)
     }
     guard now >= until else { return }
     _ = child.kill(within: pair.options.patience.coreNanoseconds)

@@ -14,6 +14,7 @@ final class PairPrimary<State: Sendable> {
   let pair: ProcessPair<State>
   let store: PairStore
   private let signals: PairSignals
+  private let program: PairProgram
   let alive: PairAlive
   let own: (pid: Int32, start: UInt64)
   /// How the one before ended; nil: this one was started by hand.
@@ -32,15 +33,17 @@ final class PairPrimary<State: Sendable> {
   var newest: UInt64 = 0
   private var partner: PairPartner<State>?
   private var nextTick: Int64 = 0
+  private var isLight = false
   private let period: Int64
 
   init(
-    _ pair: ProcessPair<State>, _ store: PairStore, _ signals: PairSignals, _ alive: PairAlive,
+    _ pair: ProcessPair<State>, _ store: PairStore, _ signals: PairSignals, _ program: PairProgram, _ alive: PairAlive,
     after death: ProcessPairDeath?
   ) throws(ProcessPairError) {
     self.pair = pair
     self.store = store
     self.signals = signals
+    self.program = program
     self.alive = alive
     self.death = death
     own = (getpid(), PairClock.ownStart)
@@ -54,7 +57,8 @@ final class PairPrimary<State: Sendable> {
     try begin()
     // What was in doubt is out. No step is taken any more, and no backup started to be ended.
     if pair.options.termination == .endsPair, let ending = try asked() { return try end(ending) }
-    let partner = PairPartner(pair, store, epoch: epoch, own: own) { [unowned self] (launch) throws(ProcessPairError) in
+    let partner = PairPartner(pair, store, program, epoch: epoch, own: own) {
+      [unowned self] (launch) throws(ProcessPairError) in
       said.launch = launch
       try store.say(said)
     }
@@ -66,6 +70,7 @@ final class PairPrimary<State: Sendable> {
       if now >= nextTick { try tick(now) }
       if let ending = try asked() { return try end(ending) }
       guard now >= next else {
+        lighten()
         PairWaiting.sleep([partner.descriptor, signals.descriptor], until: min(next, nextTick))
         try partner.tend(muster_clock_now(), isTick: false)
         continue
@@ -174,6 +179,13 @@ final class PairPrimary<State: Sendable> {
       throw ProcessPairError("commit a step of", pair.name, .badState, because: "the state can't be encoded: \(error)")
     }
     if let failure { throw failure }
+  }
+
+  /// Once, and when it is about to rest: so its death will be told that much sooner.
+  private func lighten() {
+    guard !isLight, partner?.knownStart != 0 else { return }
+    isLight = true
+    _ = muster_lighten()
   }
 
   // MARK: Beats

@@ -1,4 +1,4 @@
-// Starting a backup: this program again, with its arguments.
+// Starting a command, with what of Swift's becomes C's for it.
 // SPDX-License-Identifier: Apache-2.0
 import CMuster
 
@@ -11,48 +11,36 @@ import CMuster
 enum PairSpawn {
   struct Failed: Error {
     var reason: String
+
+    init(reason: String) { self.reason = reason }
+
+    init(_ program: String, _ status: Int32) {
+      let text = "\(String(cString: muster_status_text(status))) (\(String(cString: muster_status_name(status))))"
+      reason = "“\(program)” can't be started: \(text)"
+    }
   }
 
-  /// - Parameter descriptors: what the child has by the same numbers, the seat among them; not given through a launcher.
-  static func start(
-    _ invitation: PairInvitation, _ launch: ProcessPairLaunch, descriptors: [Int32]
-  ) -> Result<muster_process, Failed> {
-    guard let wrap = launch.wrap else {
-      let environment = inherited() + ["\(PairInvitation.variable)=\(invitation.text)"]
-      return spawn("/proc/self/exe", CommandLine.arguments, environment, descriptors)
-    }
-    guard let program = ownPath() else {
-      return .failure(Failed(reason: "this program's path can't be read (/proc/self/exe)"))
-    }
-    let command =
-      ["env", "\(PairInvitation.variable)=\(invitation.text)", program] + CommandLine.arguments.dropFirst()
-    let wrapped = wrap(command)
-    guard let first = wrapped.first else {
-      return .failure(Failed(reason: "there is no command to start a backup with"))
-    }
-    return spawn(first, wrapped, inherited(), [])
+  static func entries(
+    _ list: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
+  ) -> [UnsafeMutablePointer<CChar>] {
+    var all: [UnsafeMutablePointer<CChar>] = []
+    while let entry = list[all.count] { all.append(entry) }
+    return all
   }
 
-  static func inherited() -> [String] {
-    var all: [String] = []
-    var next = environ
-    while let entry = next.pointee {
-      all.append(String(cString: entry))
-      next += 1
-    }
-    // One for another pair, by which this program was started: the first of two is what a child would see.
-    return all.filter { !$0.hasPrefix(PairInvitation.variable + "=") }
+  /// This process's environment without what may be there for another pair, by which this program was started: the first of two is what a child
+  /// would see.
+  static func inheritedEntries() -> [UnsafeMutablePointer<CChar>] {
+    let variable = PairInvitation.variable + "="
+    return entries(environ).filter { strncmp($0, variable, variable.utf8.count) != 0 }
   }
 
-  private static func ownPath() -> String? {
-    var bytes = [UInt8](repeating: 0, count: Int(PATH_MAX))
-    let count = bytes.withUnsafeMutableBytes { buffer in
-      buffer.baseAddress.map { readlink("/proc/self/exe", $0.assumingMemoryBound(to: CChar.self), buffer.count) } ?? -1
-    }
-    return count > 0 ? String(decoding: bytes[..<count], as: UTF8.self) : nil
-  }
+  static func inherited() -> [String] { inheritedEntries().map { String(cString: $0) } }
 
-  private static func spawn(
+  /// Starts that command, and waits until it runs.
+  ///
+  /// - Parameter descriptors: what the child has by the same numbers.
+  static func spawn(
     _ path: String, _ arguments: [String], _ environment: [String], _ descriptors: [Int32]
   ) -> Result<muster_process, Failed> {
     var process = muster_process()
@@ -74,11 +62,7 @@ enum PairSpawn {
         }
       }
     }
-    guard status == 0 else {
-      let text = "\(String(cString: muster_status_text(status))) (\(String(cString: muster_status_name(status))))"
-      return .failure(Failed(reason: "“\(arguments.first ?? path)” can't be started: \(text)"))
-    }
-    return .success(process)
+    return status == 0 ? .success(process) : .failure(Failed(arguments.first ?? path, status))
   }
 
   static func withStrings<Result>(

@@ -21,23 +21,37 @@ extension Logger {
   }
 }
 
-enum PairMetrics {
-  static func count(_ event: ProcessPairEvent, _ pair: String) {
-    guard let label = label(event) else { return }
-    Counter(label: label, dimensions: [("pair", pair)]).increment()
+/// Made when the pair begins: the first use of each takes a while, which a takeover has not.
+struct PairMetrics {
+  private let epochs, takeovers, lostBackups, degraded, doubts, escalations, skippedSteps, gaveUp: Counter
+
+  init(_ pair: String) {
+    func counter(_ label: String) -> Counter {
+      let counter = Counter(label: "muster_pair_" + label, dimensions: [("pair", pair)])
+      counter.increment(by: 0)
+      return counter
+    }
+    epochs = counter("epochs")
+    takeovers = counter("takeovers")
+    lostBackups = counter("lost_backups")
+    degraded = counter("degraded")
+    doubts = counter("doubts")
+    escalations = counter("escalations")
+    skippedSteps = counter("skipped_steps")
+    gaveUp = counter("gave_up")
   }
 
-  private static func label(_ event: ProcessPairEvent) -> String? {
+  func count(_ event: ProcessPairEvent) {
     switch event {
-    case .leads: "muster_pair_epochs"
-    case .lostPrimary: "muster_pair_takeovers"
-    case .lostBackup: "muster_pair_lost_backups"
-    case .degraded: "muster_pair_degraded"
-    case .resolvedDoubt: "muster_pair_doubts"
-    case .escalated: "muster_pair_escalations"
-    case .skipped: "muster_pair_skipped_steps"
-    case .gaveUp: "muster_pair_gave_up"
-    default: nil
+    case .leads: epochs.increment()
+    case .lostPrimary: takeovers.increment()
+    case .lostBackup: lostBackups.increment()
+    case .degraded: degraded.increment()
+    case .resolvedDoubt: doubts.increment()
+    case .escalated: escalations.increment()
+    case .skipped: skippedSteps.increment()
+    case .gaveUp: gaveUp.increment()
+    default: break
     }
   }
 }
