@@ -13,9 +13,11 @@ figures_pair() {
   [ $swift = 1 ] || return 0
   if [ $quick = 1 ]; then samples=3; else samples=30; fi
   if wanted pair.takeover; then
-    repeat take 'pair.takeover pair.floor' "$build/pair_takeover" kill $samples "$build/benchmark-pair"
+    repeat take 'pair.takeover pair.floor pair.floor-sized' "$build/pair_takeover" kill $samples "$build/benchmark-pair"
     figure pair.takeover pair.takeover pair.floor us 3 \
       "process pair, SIGKILL of the primary to the backup's first step, beside pidfd, kill, fork"
+    figure pair.takeover-sized pair.takeover pair.floor-sized us - \
+      'the same, beside that of a program of the same size'
   fi
   if wanted pair.hang; then
     take 'pair.hang pair.missed' "$build/pair_takeover" hang $samples "$build/benchmark-pair"

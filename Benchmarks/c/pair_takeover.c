@@ -1,8 +1,9 @@
 // How long a process pair takes from its primary's death to its backup's first step, beside what no program can do without.
 //
-// pair_takeover kill SAMPLES PROGRAM     the primary is killed; in turn with it, in a chain of C processes of the same kind: a watcher wakes
-//                                        at the pidfd of one that was killed, kills it through it, sees it gone and forks, and the
-//                                        child's first instruction is told. Prints the median microseconds: pair, floor
+// pair_takeover kill SAMPLES PROGRAM     the primary is killed; in turn with it two floors in C: a watcher wakes at the pidfd of one that was
+//                                        killed, kills it through it, sees it gone and forks, and the child's first instruction is told. Who
+//                                        is killed is a fork of this program; or PROGRAM at rest, whose end takes the kernel as long as
+//                                        a primary's. Prints the median microseconds: pair, floor, floor by PROGRAM
 // pair_takeover hang SAMPLES PROGRAM     the primary is stopped. Prints the median periods of its heartbeat, beside the beats that may be
 //                                        missing, and one more
 //
@@ -107,13 +108,20 @@ static void waits(void *context, unsigned index) {
   for (;;) pause();
 }
 
-static int64_t floor_of(void) {
+static void rests(void *context, unsigned index) {
+  (void)index;
+  const char *program = context;
+  execl(program, program, (char *)NULL);
+  _exit(127);
+}
+
+static int64_t floor_of(const char *program) {
   pid_t workers[2];
-  workers[0] = bench_fork(waits, NULL, 0);
+  workers[0] = bench_fork(program ? rests : waits, (void *)(uintptr_t)program, 0);
   int pidfd = (int)syscall(SYS_pidfd_open, workers[0], 0);
   if (pidfd < 0) bench_fail("pidfd_open", errno);
   workers[1] = bench_fork(watches, &pidfd, 1);
-  usleep(5000);
+  usleep(program ? 50000 : 5000);
   int64_t now = bench_now();
   kill(workers[0], SIGKILL);
   int64_t took = await(&shared->forked, now);
@@ -139,19 +147,23 @@ int main(int argc, char **argv) {
   size_t samples = strtoul(argv[2], NULL, 10);
   if (access(argv[3], X_OK)) bench_skip("benchmark-pair is not built");
   if (samples == 0 || samples > 10000) bench_fail("samples", EINVAL);
-  int64_t *ours = calloc(samples, sizeof *ours), *bare = calloc(samples, sizeof *bare);
-  if (!ours || !bare) bench_fail("calloc", ENOMEM);
+  int64_t *ours = calloc(samples, sizeof *ours), *bare = calloc(samples, sizeof *bare), *sized = calloc(samples, sizeof *sized);
+  if (!ours || !bare || !sized) bench_fail("calloc", ENOMEM);
   bench_limit(170);
   lay_board();
   start(argv[3]);
   for (size_t k = 0; k < samples; k++) {
     ours[k] = injure(hangs ? SIGSTOP : SIGKILL);
-    if (!hangs) bare[k] = floor_of();
+    if (hangs) continue;
+    bare[k] = floor_of(NULL);
+    sized[k] = floor_of(argv[3]);
   }
   end();
   bench_sort(ours, samples);
   bench_sort(bare, samples);
+  bench_sort(sized, samples);
   if (hangs) printf("%.2f %d\n", (double)bench_permille(ours, samples, 500) / (PERIOD_MS * 1e6), MISSED + 1);
-  else printf("%.1f %.1f\n", (double)bench_permille(ours, samples, 500) / 1e3, (double)bench_permille(bare, samples, 500) / 1e3);
+  else printf("%.1f %.1f %.1f\n", (double)bench_permille(ours, samples, 500) / 1e3, (double)bench_permille(bare, samples, 500) / 1e3,
+              (double)bench_permille(sized, samples, 500) / 1e3);
   return 0;
 }

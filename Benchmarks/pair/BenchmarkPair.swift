@@ -1,4 +1,4 @@
-// A process pair whose each step tells when it began: for Benchmarks/c/pair_takeover.c.
+// A process pair whose each step tells when it began; without arguments a program that rests: for Benchmarks/c/pair_takeover.c.
 // SPDX-License-Identifier: Apache-2.0
 import Muster
 import MusterSupervision
@@ -13,6 +13,7 @@ import MusterSupervision
 struct BenchmarkPair {
   static func main() throws {
     let arguments = CommandLine.arguments
+    while arguments.count == 1 { pause() }
     let file = open(arguments[2], O_RDWR | O_CLOEXEC)
     guard let board = mmap(nil, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0), board != MAP_FAILED else { exit(1) }
     close(file)
