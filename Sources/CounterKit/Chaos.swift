@@ -47,6 +47,8 @@ final class Chaos {
   private let signals: Int32
   private var observer: ProcessPairObserver?
   private var stopped: [(identity: ProcessIdentity, process: WatchedProcess, wake: ContinuousClock.Instant)] = []
+  /// Who may seem to live for a moment still.
+  private var killed: Set<ProcessIdentity> = []
   private var tally: NumberTally
   private var result = ChaosResult()
   private var takeoversBefore: UInt64 = 0
@@ -123,12 +125,14 @@ final class Chaos {
   private func both() -> (primary: ProcessIdentity, backup: ProcessIdentity)? {
     guard let status = look(), status.primaryLife == .alive, status.backupLife == .alive, let primary = status.primary,
       let backup = status.backup, primary.mode == .working, backup.epoch == primary.epoch,
-      !isStopped(primary.identity), !isStopped(backup.identity)
+      !isStruck(primary.identity), !isStruck(backup.identity)
     else { return nil }
     return (primary.identity, backup.identity)
   }
 
   private func isStopped(_ identity: ProcessIdentity) -> Bool { stopped.contains { $0.identity == identity } }
+
+  private func isStruck(_ identity: ProcessIdentity) -> Bool { isStopped(identity) || killed.contains(identity) }
 
   // MARK: The strikes
 
@@ -163,6 +167,7 @@ final class Chaos {
       guard (try? process.signal(strike.kind == .kill ? SIGKILL : SIGSTOP)) != nil else { continue }
       say("\(strike.kind == .kill ? "kills" : "stops") the \(role), \(identity.pid)")
       if strike.kind == .kill {
+        killed.insert(identity)
         result.kills += 1
       } else {
         result.stops += 1

@@ -60,6 +60,15 @@ struct CounterChaosTests {
     expectNothingLeft(name)
   }
 
+  @Test("both killed by the last strike: they are started again, and end with nothing left", arguments: [7, 19])
+  func lastStrikeKillsBoth(seed: Int) async throws {
+    let name = testName("both-\(seed)")
+    let outcome = try await Program.counter.run("--chaos", "--strikes", "1", "--seed", "\(seed)", "--name", name)
+    #expect(outcome.status == 0 && outcome.errors.contains("tally: 2 kills"), "\(outcome.errors)")
+    #expect(outcome.errors.contains("1 restarts"), "\(outcome.errors)")
+    expectNothingLeft(name)
+  }
+
   @Test("more than two processes of a group are seen, those that are dead are not")
   func crowd() async throws {
     let name = testName("crowd")
