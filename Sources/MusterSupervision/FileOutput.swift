@@ -10,7 +10,8 @@ public import SystemPackage
 /// A file that the pair alone appends to: each output exactly once.
 ///
 /// What is in doubt is looked for where the file ended before it. A write that was cut by a death leaves a part of it: that is dropped, and the
-/// output is written again. A file that has been written to by somebody else meanwhile is told as an error, and left as it is.
+/// output is written again. What somebody else has written meanwhile is never written over: it is told as an error, by which this primary ends;
+/// who takes over goes on behind it, unless it stands in the place of an output that is in doubt.
 public struct FileOutput: ProcessPairOutput {
   /// Something that can't be with a file of a pair's alone.
   public struct Failure: Error, CustomStringConvertible, Sendable {
@@ -50,13 +51,25 @@ public struct FileOutput: ProcessPairOutput {
   /// Looks how long it is by now.
   public mutating func lead(epoch: UInt64) throws { end = try Self.length(of: file, path) }
 
-  /// Its length.
-  public mutating func position() -> UInt64 { UInt64(end) }
+  /// Its length, which is looked at: a file that is longer or shorter than it was left is somebody else's as well.
+  public mutating func position() throws -> UInt64 {
+    let length = try Self.length(of: file, path)
+    guard length == end else {
+      throw Failure(
+        description:
+          "\(path) has \(length) bytes and had \(end): somebody else has \(length > end ? "written to" : "cut") it")
+    }
+    return UInt64(end)
+  }
 
   /// Appends it, and returns when it is on the disk, if that was asked for.
   public mutating func emit(_ bytes: RawSpan, _ emission: ProcessPairEmission) throws {
-    try bytes.withUnsafeBytes { _ = try file.writeAll(toAbsoluteOffset: end, $0) }
-    if isDurable { try synchronize() }
+    do {
+      try bytes.withUnsafeBytes { _ = try file.writeAll(toAbsoluteOffset: end, $0) }
+      if isDurable { try synchronize() }
+    } catch let error as Errno {
+      throw Failure(description: "\(path) can't be written to: \(error)")
+    }
     end += Int64(bytes.byteCount)
   }
 

@@ -47,9 +47,9 @@ struct FileOutputTests {
   func isOut() throws {
     try withFolder { path in
       var output = try FileOutput(path)
-      #expect(output.isEmpty && output.position() == 0)
+      #expect(try output.isEmpty && output.position() == 0)
       try output.emit("one\n".utf8.span.bytes, emission(1, 0))
-      let position = output.position()
+      let position = try output.position()
       try output.emit("two\n".utf8.span.bytes, emission(2, position))
       var successor = try FileOutput(path)
       try successor.lead(epoch: 2)
@@ -79,7 +79,7 @@ struct FileOutputTests {
       var primary = try FileOutput(path)
       try primary.emit("one\n".utf8.span.bytes, emission(1, 0))
       try backup.lead(epoch: 2)
-      #expect(backup.position() == 4)
+      #expect(try backup.position() == 4)
       try backup.emit("two\n".utf8.span.bytes, emission(2, 4))
       #expect(try contents(path) == "one\ntwo\n")
     }
@@ -95,6 +95,24 @@ struct FileOutputTests {
       #expect(throws: FileOutput.Failure.self) { try output.contains("two\n".utf8.span.bytes, emission(2, 4)) }
       #expect(throws: FileOutput.Failure.self) { try output.contains("nine\n".utf8.span.bytes, emission(9, 99)) }
       #expect(try contents(path) == "one\nelse")
+    }
+  }
+
+  @Test(
+    "What somebody else writes or cuts while it is at work is told before the next output, and not written over",
+    arguments: [true, false])
+  func foreignMeanwhile(isCut: Bool) throws {
+    try withFolder { path in
+      var output = try FileOutput(path)
+      try output.emit("one\n".utf8.span.bytes, emission(1, 0))
+      if isCut { #expect(truncate(path.string, 2) == 0) } else { try append("else\n", path) }
+      #expect(throws: FileOutput.Failure.self) { try output.position() }
+      var successor = try FileOutput(path)
+      try successor.lead(epoch: 2)
+      let position = try successor.position()
+      #expect(position == (isCut ? 2 : 9))
+      try successor.emit("two\n".utf8.span.bytes, emission(2, position))
+      #expect(try contents(path) == (isCut ? "ontwo\n" : "one\nelse\ntwo\n"))
     }
   }
 
