@@ -68,6 +68,12 @@ final class Chaos {
     try ChildProcess.becomeSubreaper()
     observer = try? Self.look(at: plan)
     let before = try? observer?.status()
+    // Somebody else's processes are none to be killed.
+    if before?.primaryLife == .alive || before?.backupLife == .alive {
+      throw CommandFailure(
+        "the pair “\(printable(plan.name))” runs already; --chaos starts its own: end that one first, or use another name"
+      )
+    }
     tally = NumberTally(after: before?.emitted ?? 0)
     takeoversBefore = before?.takeovers ?? 0
   }

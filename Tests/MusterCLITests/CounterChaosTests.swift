@@ -52,6 +52,21 @@ struct CounterChaosTests {
     }
   }
 
+  @Test("a pair that runs is not its own, and is left alone", .timeLimit(.minutes(1)))
+  func others() async throws {
+    try await CounterRun.with("others") { run in
+      _ = try run.start("--period", "5ms", "--beat", "400ms")
+      let both = try await run.both()
+      let outcome = try await Program.counter.run("--chaos", "--strikes", "3", "--name", run.name)
+      #expect(outcome.status == 1 && outcome.output == "")
+      #expect(outcome.errors.contains("runs already"), "\(outcome.errors)")
+      try await run.moreSteps()
+      let after = try await run.both()
+      #expect(after == both)
+      try await run.end(by: both.primary)
+    }
+  }
+
   @Test("a seed that is not given is drawn, and printed")
   func drawnSeed() async throws {
     let name = testName("drawn")
