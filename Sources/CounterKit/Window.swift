@@ -42,6 +42,10 @@ package struct Window: Sendable, Equatable {
     func require(_ condition: Bool, _ reason: String) throws {
       guard condition else { throw ValidationError("--window \(kind.rawValue): \(reason)") }
     }
+    if kind != .auto, kind != .none {
+      try require(
+        showsNumbers, "standard output is no terminal, and a window has another one; give --output, or --window none")
+    }
     switch kind {
     case .none: tool = nil
     case .auto:
@@ -81,9 +85,16 @@ package struct Window: Sendable, Equatable {
     switch tool {
     case nil: command
     case .tmux(let pane):
-      ["tmux", "split-window", "-d", "-c", folder] + (pane.map { ["-t", $0] } ?? []) + command
+      ["tmux", "split-window", "-d", "-c", Self.unexpanded(folder)] + (pane.map { ["-t", $0] } ?? [])
+        + command.map(Self.unseparated)
     case .xterm: ["xterm", "-T", "counter", "-e"] + command
     case .gnomeTerminal: ["gnome-terminal", "--working-directory=\(folder)", "--"] + command
     }
   }
+
+  // tmux expands a folder as a format: "#(...)" in it would be run.
+  private static func unexpanded(_ folder: String) -> String { folder.replacing("#", with: "##") }
+
+  // A word that ends so ends tmux's command.
+  private static func unseparated(_ word: String) -> String { word.hasSuffix(";") ? word.dropLast() + "\\;" : word }
 }

@@ -43,6 +43,24 @@ struct CounterWindowTests {
     #expect(throws: (any Error).self) { try Self.tool(.gnomeTerminal, ["DISPLAY": ":0"]) }
   }
 
+  @Test(
+    "a window is refused where the numbers go to a pipe, which it would not have",
+    arguments: [WindowKind.tmux, .xterm, .gnomeTerminal])
+  func pipe(kind: WindowKind) throws {
+    let all = ["TMUX": "/tmp/t,1,0", "DISPLAY": ":0"]
+    let both = ["xterm", "gnome-terminal"]
+    #expect(try Self.tool(kind, all, installed: both) != nil)
+    #expect(throws: (any Error).self) { try Self.tool(kind, all, shows: false, installed: both) }
+  }
+
+  @Test("nothing of a folder or a word is a format or a separator of tmux's")
+  func quoting() throws {
+    let window = try Window(.tmux, environment: ["TMUX": "/tmp/t,1,0"], showsNumbers: true)
+    #expect(
+      window.wrap(["counter", "--name", "a;", "b;c"], in: "/tmp/#(touch x)")
+        == ["tmux", "split-window", "-d", "-c", "/tmp/##(touch x)", "counter", "--name", "a\\;", "b;c"])
+  }
+
   @Test("a backup in a terminal emulator's window is watched, and goes on", arguments: ["xterm", "gnome-terminal"])
   func emulator(_ tool: String) async throws {
     try await CounterRun.with("window-\(tool)") { run in
@@ -57,14 +75,16 @@ struct CounterWindowTests {
       try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
       let old = processEnvironmentPath()
       let environment = ["DISPLAY": ":99", "PATH": run.folder.string + ":" + old]
-      _ = try run.start(environment: environment, "--window", tool, "--period", "10ms", "--beat", "400ms")
+      _ = try run.start(
+        environment: environment, "--window", tool, "--output", run.output.string, "--period", "10ms", "--beat", "400ms"
+      )
       let both = try await run.both()
       try run.signal(both.primary, 9)
       let after = try await run.both(without: [both.primary])
       #expect(after.primary == both.backup)
       try await run.moreSteps()
       try await run.end(by: after.backup)
-      #expect(NumberTally(of: run.numbers).isWhole(repeats: 1), "\(run.numbers)\n\(run.errors)")
+      #expect(NumberTally(of: run.outputText).isWhole(repeats: 0), "\(run.outputText)\n\(run.errors)")
     }
   }
 
