@@ -122,3 +122,17 @@ struct DeathTests {
   @Test("There and back", arguments: [ProcessPairDeath.hung, .unknown, .exited(0), .exited(255), .signaled(9)])
   func code(death: ProcessPairDeath) { #expect(ProcessPairDeath(code: death.code) == death) }
 }
+
+@Suite("What is kept of a step that was left out")
+struct EvidenceTests {
+  func text(_ state: [UInt8]) -> String? {
+    PairEvidence(pair: "p", step: 1, epoch: 1, attempts: 1, death: "it died", state: state).text
+  }
+
+  @Test("A state that is a document can be read; one of numbers is none")
+  func document() {
+    #expect(text(Array("{\"name\":\"Ä\",\n\t\"orders\":2}".utf8)) == "{\"name\":\"Ä\",\n\t\"orders\":2}")
+    #expect(text([3, 0, 0, 0, 0, 0, 0, 0]) == nil)
+    #expect(text([0x41, 0xFF]) == nil)
+  }
+}

@@ -150,7 +150,7 @@ extension PairPrimary {
     case .state(let sequence): try load(sequence)
     case .skip(let sequence):
       try load(sequence)
-      try leaveOut(step + 1)
+      try leaveOut(step + 1, kept: kept.count)
     case .fresh:
       state = pair.initial
       try commit(max(kept.first?.step ?? 0, said.suspect, emitted), .MUSTER_PAIR_FRESH, output: [])
@@ -177,10 +177,13 @@ extension PairPrimary {
     step = entry.step
   }
 
-  private func leaveOut(_ number: UInt64) throws(ProcessPairError) {
-    if let folder = pair.options.escalation.evidence {
+  private func leaveOut(_ number: UInt64, kept: Int) throws(ProcessPairError) {
+    let escalation = pair.options.escalation
+    if let folder = escalation.evidence {
+      // From each older state it was tried once; nothing has been committed since.
+      let attempts = escalation.tries + (escalation.goesBack ? kept - 1 : 0)
       let evidence = PairEvidence(
-        pair: pair.name, step: number, epoch: epoch, attempts: said.attempts, death: "\(death ?? .unknown)",
+        pair: pair.name, step: number, epoch: epoch, attempts: attempts, death: "\(death ?? .unknown)",
         state: try stateBytes())
       try evidence.write(to: folder)
     }
