@@ -112,6 +112,9 @@ package struct CounterCommand: ParsableCommand {
     for (option, path) in [("--output", output), ("--state-file", stateFile), ("--skip", skip)] where path == "" {
       throw ValidationError("\(option) needs a path")
     }
+    if let output, let stateFile, isSameFile(FilePath(output), FilePath(stateFile)) {
+      throw ValidationError("--output and --state-file are the same file, \(printable(output)): give two")
+    }
     if chaos { try validateChaos() } else { try validateNoChaos() }
   }
 
@@ -121,6 +124,14 @@ package struct CounterCommand: ParsableCommand {
     else {
       throw ValidationError("--name \(printable(name)): a name has 1 to 200 bytes, no '/', and is not '.' or '..'")
     }
+  }
+
+  private func isSameFile(_ one: FilePath, _ other: FilePath) -> Bool {
+    var (oneStatus, otherStatus) = (stat(), stat())
+    guard one.withPlatformString({ stat($0, &oneStatus) }) == 0,
+      other.withPlatformString({ stat($0, &otherStatus) }) == 0
+    else { return one.lexicallyNormalized() == other.lexicallyNormalized() }
+    return oneStatus.st_dev == otherStatus.st_dev && oneStatus.st_ino == otherStatus.st_ino
   }
 
   private func validateChaos() throws {

@@ -60,8 +60,11 @@ public struct ProcessPairError: Error, Hashable, Sendable, CustomStringConvertib
     self.errno = Errno(rawValue: status)
     self.code = code ?? Self.code(status)
     self.pid = nil
-    self.reason =
-      reason ?? "\(String(cString: muster_status_text(status))) (\(String(cString: muster_status_name(status))))"
+    self.reason = reason ?? Self.phrase(status)
+  }
+
+  static func phrase(_ status: Int32) -> String {
+    "\(String(cString: muster_status_text(status))) (\(String(cString: muster_status_name(status))))"
   }
 
   init(_ operation: String, _ name: String, _ code: Code, because reason: String, pid: Int32? = nil) {

@@ -217,7 +217,7 @@ struct CounterProgramTests {
       ["--name", "a/b"], ["--name", ""], ["--seed", "1"], ["--for", "1s"], ["--strikes", "2"],
       ["--heartbeat", "smoke"],
       ["--window", "door"], ["--chaos", "--poison", "3"], ["--chaos", "--window", "tmux"], ["--chaos", "--for", "0"],
-      ["--output", ""], ["--nonsense"], ["extra"],
+      ["--output", ""], ["--output", "x", "--state-file", "./x"], ["--nonsense"], ["extra"],
     ])
   func wrong(_ arguments: [String]) async throws {
     let outcome = try await counter.run(arguments)

@@ -166,7 +166,9 @@ struct PairTroubleTests {
       try file.closeAfter { _ = try file.writeAll("no state\n".utf8) }
       let first = try pair.start(["file=" + state])
       #expect(try await first.waitForEnd().cause == .exited(1))
-      #expect(pair.told("error Can't open the pair") == 1 && access(state + ".alive", F_OK) != 0)
+      #expect(
+        pair.told("error Can't open the pair “\(pair.name)”: its state file \(state): ") == 1
+          && access(state + ".alive", F_OK) != 0)
       #expect(pair.contents(state) == "no state\n")
     }
   }

@@ -64,8 +64,10 @@ final class PairStore {
     guard status == 0, let pair else {
       let reason =
         status == EPROTO && mismatch.kind != .MUSTER_MISMATCH_NONE
-        ? "it was made with \(String(cString: muster_mismatch_text(mismatch.kind)))" : nil
-      throw ProcessPairError("open", name, status: status, reason: reason)
+        ? "it was made with \(String(cString: muster_mismatch_text(mismatch.kind)))"
+        : ProcessPairError.phrase(status)
+      let file = place.isFile && place.string != name ? "its state file \(place.string): " : ""
+      throw ProcessPairError("open", name, status: status, reason: file + reason)
     }
     return pair
   }
