@@ -16,7 +16,8 @@
  * somebody has to start the program anew; nothing is skipped by that.
  *
  * What is left out: states and outputs are their step's number; a primary that can't be killed (it is not taken over from,
- * so nothing happens); escalation, which chooses among old states and changes no order here.
+ * so nothing happens); the acceptance test and the escalation, which choose among old states and change no order here; and the claim of
+ * shared memory, which refuses a second primary: the order has to hold without it, so that nobody ever commits by an older epoch.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -85,6 +86,7 @@ byte parent[PROCESSES], parent_born[PROCESSES];
 
 /* ---- The shared memory's */
 byte committed, emitted;
+byte newest_epoch;
 byte said_backup = NOBODY, said_born;
 
 /* ---- The world's */
@@ -194,16 +196,22 @@ inline resolve_doubt() {
   fi
 }
 
+/* Fencing would refuse it: in this order there is nothing to be refused. */
+inline commit(n) {
+  d_step { assert(epoch == newest_epoch); committed = n }
+}
+
 /* With the Alive file. */
 inline work(me) {
+  d_step { newest_epoch++; epoch = newest_epoch };
   d_step { takeovers++; works[me] = true; assert(working(0) + working(1) + working(2) <= 1) };
   step = committed;
   resolve_doubt();
   do
   :: step < STEPS ->
     if
-    :: COMMIT_FIRST -> committed = step + 1; emit(step + 1); emitted = step + 1
-    :: else -> emit(step + 1); emitted = step + 1; committed = step + 1
+    :: COMMIT_FIRST -> commit(step + 1); emit(step + 1); emitted = step + 1
+    :: else -> emit(step + 1); emitted = step + 1; commit(step + 1)
     fi;
     step++
   :: backup == NOBODY && (!SEATED || seat == 0) -> start_backup(me)
@@ -241,7 +249,7 @@ inline watch(me) {
 }
 
 proctype process(byte me) provided (is[me] != stopped) {
-  byte step, backup, backup_born, watched, watched_born;
+  byte step, epoch, backup, backup_born, watched, watched_born;
   bool mine;
 begin:
   is[me] == running;
@@ -275,7 +283,7 @@ buried:
   d_step {
     works[me] = false; of_pair[me] = false; doomed[me] = false;
     /* Nothing is left of it, so that the same worlds are the same states. */
-    step = 0; backup = 0; backup_born = 0; watched = 0; watched_born = 0; mine = false;
+    step = 0; epoch = 0; backup = 0; backup_born = 0; watched = 0; watched_born = 0; mine = false;
     if :: !by_hand[me] -> parent[me] = 0; parent_born[me] = 0 :: else fi;
     is[me] = dead
   };
