@@ -157,6 +157,8 @@ package struct CounterCommand: ParsableCommand {
   package func run() throws {
     muster_system_name(CommandLine.arguments.first.flatMap { FilePath($0).lastComponent?.string } ?? "counter")
     StandardOutput.ignoreBrokenPipes()
+    // A file that may not be so long (RLIMIT_FSIZE) is an error to be told.
+    _ = signal(SIGXFSZ, SIG_IGN)
     do {
       if chaos {
         muster_system_name("counter-chaos")

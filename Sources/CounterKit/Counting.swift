@@ -61,12 +61,12 @@ struct Counting {
     options.period = plan.beat
     options.missed = plan.missed
     options.isDurable = plan.isDurable
-    options.launch = plan.window.launch
     options.escalation.evidence = plan.evidence
     // Enough for the whole of an escalation.
     options.takeovers = 24
     let narrator = Narrator(plan)
     options.onEvent = { narrator.tell($0) }
+    options.launch = plan.window.launch { narrator.doesWithoutWindow }
     guard plan.isUnderChaos else { return options }
     // Here deaths come by the dozen, and say nothing.
     options.takeovers = 32

@@ -14,16 +14,23 @@ final class Narrator: Sendable {
   private let terminal: Terminal
   private let hasWindows: Bool
   private let isPrimary = Atomic(false)
+  private let isAlone = Atomic(false)
+  private let isAuto: Bool
 
   init(_ plan: CountingPlan) {
     terminal = plan.errors
     hasWindows = plan.window.tool != nil
+    isAuto = plan.window.isAuto
   }
+
+  /// A display that does not answer, a terminal too small for one more pane: better a backup without a window than none.
+  var doesWithoutWindow: Bool { isAuto && isAlone.load(ordering: .relaxed) }
 
   func tell(_ event: ProcessPairEvent) {
     // A window that is closed takes one of the two with it; Ctrl-C is for both.
     if hasWindows { _ = signal(SIGHUP, SIG_DFL) }
     if case .leads = event { isPrimary.store(true, ordering: .relaxed) }
+    if case .degraded = event { isAlone.store(true, ordering: .relaxed) }
     guard let line = line(event) else { return }
     var errors = StandardOutput(descriptor: STDERR_FILENO)
     errors.write(lines: [line])

@@ -31,11 +31,14 @@ package struct Window: Sendable, Equatable {
 
   /// `nil`: no window, the backup shares this one's terminal and pipes.
   package let tool: Tool?
+  /// Whether it was left to this program to find one.
+  let isAuto: Bool
 
   /// - Parameter showsNumbers: whether the numbers don't go to a pipe of this process, which a window's does not have.
   package init(
     _ kind: WindowKind, environment: [String: String], showsNumbers: Bool, canRun: (String) -> Bool = Self.isInPath
   ) throws {
+    isAuto = kind == .auto
     let tmux = environment["TMUX"]?.isEmpty == false
     let desktop = ["DISPLAY", "WAYLAND_DISPLAY"].contains { environment[$0]?.isEmpty == false }
     let display = environment["DISPLAY"]?.isEmpty == false
@@ -75,9 +78,12 @@ package struct Window: Sendable, Equatable {
     (processEnvironment()["PATH"] ?? "").split(separator: ":").contains { access("\($0)/\(program)", X_OK) == 0 }
   }
 
-  var launch: ProcessPairLaunch {
+  /// - Parameter without: asked each time whether to do without a window.
+  func launch(without: @escaping @Sendable () -> Bool) -> ProcessPairLaunch {
     guard tool != nil else { return .itself }
-    return .by { [self] command in wrap(command, in: FileManager.default.currentDirectoryPath) }
+    return .by { [self] command in
+      without() ? command : wrap(command, in: FileManager.default.currentDirectoryPath)
+    }
   }
 
   /// The command that runs another one in a window, in a folder: paths of the command line may be relative.

@@ -163,6 +163,21 @@ struct CounterProgramTests {
     }
   }
 
+  @Test("a file that may not grow any more is told by its name, and gone on with from there")
+  func fileLimit() async throws {
+    try await CounterRun.with("limit") { run in
+      let shell = Program(path: "/bin/sh")
+      let arguments = ["--name", run.name, "--output", run.output.string, "--count-to", "40000", "--period", "0"]
+      let command = "ulimit -f 128; exec \"$@\""
+      let outcome = try await shell.run(["-c", command, "sh", counter.path] + arguments + ["--beat", "400ms"])
+      try await expectEventually { processes(with: run.name).isEmpty }
+      #expect(
+        outcome.status == 1 && outcome.errors.contains("\(run.output) can't be written to: "), "\(outcome.errors)")
+      #expect(try await counter.run(arguments).status == 0)
+      #expect(NumberTally(of: run.outputText).isWhole(repeats: 0) && run.outputText.hasSuffix("40000\n"))
+    }
+  }
+
   @Test("a reader that has read enough ends the pair")
   func readerGone() async throws {
     let name = testName("reader")

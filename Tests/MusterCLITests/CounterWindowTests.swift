@@ -88,6 +88,28 @@ struct CounterWindowTests {
     }
   }
 
+  @Test("where auto finds a window that does not open, the backup is started without one")
+  func unopened() async throws {
+    try await CounterRun.with("window-unopened") { run in
+      for tool in ["xterm", "gnome-terminal"] {
+        let path = run.folder.appending(tool).string
+        try Data("#!/bin/sh\nexit 1\n".utf8).write(to: URL(filePath: path))
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
+      }
+      let path = run.folder.string + ":" + processEnvironmentPath()
+      _ = try run.start(
+        environment: ["DISPLAY": ":99", "TMUX": "", "PATH": path], "--output", run.output.string, "--period", "10ms",
+        "--beat", "400ms")
+      let both = try await run.both()
+      #expect(run.errors.contains("goes on alone"), "\(run.errors)")
+      try run.signal(both.primary, 9)
+      let after = try await run.both(without: [both.primary])
+      #expect(after.primary == both.backup)
+      try await run.end(by: after.backup)
+      #expect(NumberTally(of: run.outputText).isWhole(repeats: 0), "\(run.outputText)\n\(run.errors)")
+    }
+  }
+
   private static func panes(_ socket: String) async throws -> Set<Int32> {
     let listed = try await Program(path: "/usr/bin/env").run(
       "tmux", "-S", socket, "list-panes", "-a", "-F", "#{pane_pid}")
