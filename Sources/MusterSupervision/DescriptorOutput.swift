@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 public import SystemPackage
 
-/// A terminal, a pipe, a socket: what has left can't be asked for any more. At most one output for each takeover leaves twice; a mark of yours can
-/// go before it.
+/// A terminal, a pipe, a socket: what has left can't be asked for any more. At most one output for each takeover leaves twice, and a mark goes
+/// before it.
+///
+/// It waits for a reader that does not read, and the heartbeat does not wait with it: one that takes nothing for longer than a primary may be
+/// silent is a reason for a takeover.
 public struct DescriptorOutput: ProcessPairOutput {
   let descriptor: FileDescriptor
   let mark: @Sendable (ProcessPairEmission) -> String
 
   /// - Parameters:
   ///   - descriptor: standard output, say; it stays the caller's.
-  ///   - mark: what goes before an output that may have left already, such as `"(again: step 7) "`.
+  ///   - mark: what goes before an output that may have left already: `"(again? step 7) "`, if you don't say another. What can't have text in
+  ///     it, a stream of bytes, say, needs one of its own, which may be empty.
   public init(
     _ descriptor: FileDescriptor = .standardOutput,
-    mark: @escaping @Sendable (ProcessPairEmission) -> String = { _ in "" }
+    mark: @escaping @Sendable (ProcessPairEmission) -> String = { "(again? step \($0.step)) " }
   ) {
     self.descriptor = descriptor
     self.mark = mark

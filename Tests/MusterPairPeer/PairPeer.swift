@@ -56,7 +56,9 @@ struct PairPeer {
     do {
       let file = arguments.text("file").map { FilePath($0) }
       let output: any ProcessPairOutput =
-        try arguments.number("descriptor").map { DescriptorOutput(FileDescriptor(rawValue: Int32($0))) }
+        try arguments.number("descriptor").map {
+          DescriptorOutput(FileDescriptor(rawValue: Int32($0)), mark: { _ in "" })
+        }
         ?? FileOutput(FilePath(path), isDurable: arguments.has("durable"))
       let options = options(arguments)
       let ending: ProcessPairEnding

@@ -122,3 +122,25 @@ struct FileOutputTests {
     #expect(throws: Errno.noSuchFileOrDirectory) { try FileOutput("/nonexistent/x") }
   }
 }
+
+@Suite("A pipe, which can't be asked")
+struct DescriptorOutputTests {
+  func written(_ output: (FileDescriptor) -> DescriptorOutput, isDoubtful: Bool) throws -> String {
+    let ends = try FileDescriptor.pipe()
+    defer { for end in [ends.readEnd, ends.writeEnd] { try? end.close() } }
+    var output = output(ends.writeEnd)
+    let emission = ProcessPairEmission(step: 7, epoch: 2, position: 0, isDoubtful: isDoubtful)
+    #expect(output.contains("seven\n".utf8.span.bytes, emission) == nil)
+    try output.emit("seven\n".utf8.span.bytes, emission)
+    var bytes = [UInt8](repeating: 0, count: 100)
+    let count = try bytes.withUnsafeMutableBytes { try ends.readEnd.read(into: $0) }
+    return String(decoding: bytes[..<count], as: UTF8.self)
+  }
+
+  @Test("What may come again has a mark with its number before it, or the one that was asked for")
+  func mark() throws {
+    #expect(try written({ DescriptorOutput($0) }, isDoubtful: false) == "seven\n")
+    #expect(try written({ DescriptorOutput($0) }, isDoubtful: true) == "(again? step 7) seven\n")
+    #expect(try written({ DescriptorOutput($0, mark: { _ in "" }) }, isDoubtful: true) == "seven\n")
+  }
+}
