@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 public import SystemPackage
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
 /// A terminal, a pipe, a socket: what has left can't be asked for any more. At most one output for each takeover leaves twice, and a mark goes
 /// before it.
 ///
@@ -32,9 +38,22 @@ public struct DescriptorOutput: ProcessPairOutput {
       // In one write, which the kernel does not cut where it can take it whole.
       var all = Array(before.utf8)
       bytes.withUnsafeBytes { all.append(contentsOf: $0) }
-      _ = try descriptor.writeAll(all)
+      try all.withUnsafeBytes { try writeAll($0) }
     } else {
-      _ = try bytes.withUnsafeBytes { try descriptor.writeAll($0) }
+      try bytes.withUnsafeBytes { try writeAll($0) }
+    }
+  }
+
+  // Whether it blocks is said of the open file, by whoever else has it: a terminal's other programs, say.
+  private func writeAll(_ bytes: UnsafeRawBufferPointer) throws {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      do {
+        rest = rest.dropFirst(try descriptor.write(UnsafeRawBufferPointer(rebasing: rest)))
+      } catch let error as Errno where error == .resourceTemporarilyUnavailable {
+        var one = pollfd(fd: descriptor.rawValue, events: Int16(POLLOUT), revents: 0)
+        _ = poll(&one, 1, -1)
+      }
     }
   }
 

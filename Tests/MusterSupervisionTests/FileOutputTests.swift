@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Foundation
 import SystemPackage
 import Testing
 
@@ -142,5 +143,36 @@ struct DescriptorOutputTests {
     #expect(try written({ DescriptorOutput($0) }, isDoubtful: false) == "seven\n")
     #expect(try written({ DescriptorOutput($0) }, isDoubtful: true) == "(again? step 7) seven\n")
     #expect(try written({ DescriptorOutput($0, mark: { _ in "" }) }, isDoubtful: true) == "seven\n")
+  }
+
+  @Test("One that does not block is waited for", .timeLimit(.minutes(1)))
+  func nonBlocking() async throws {
+    let ends = try FileDescriptor.pipe()
+    defer { for end in [ends.readEnd, ends.writeEnd] { try? end.close() } }
+    for end in [ends.readEnd, ends.writeEnd] { #expect(fcntl(end.rawValue, F_SETFL, O_NONBLOCK) == 0) }
+    let length = 300_000
+    async let written: String = withCheckedContinuation { continuation in
+      Thread.detachNewThread {
+        var output = DescriptorOutput(ends.writeEnd)
+        let emission = ProcessPairEmission(step: 7, epoch: 2, position: 0, isDoubtful: false)
+        let bytes = [UInt8](repeating: 7, count: length)
+        let result = Result { try output.emit(bytes.span.bytes, emission) }
+        // What was not written is not to be waited for.
+        if case .failure = result { try? ends.writeEnd.close() }
+        continuation.resume(returning: "\(result)")
+      }
+    }
+    var count = 0
+    var buffer = [UInt8](repeating: 0, count: 1 << 16)
+    while count < length {
+      guard let more = try? buffer.withUnsafeMutableBytes({ try ends.readEnd.read(into: $0) }) else {
+        try await Task.sleep(for: .milliseconds(1))
+        continue
+      }
+      guard more > 0 else { break }
+      count += more
+    }
+    #expect(await written == "success()")
+    #expect(count == length)
   }
 }
