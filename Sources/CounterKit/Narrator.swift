@@ -19,7 +19,8 @@ final class Narrator: Sendable {
 
   init(_ plan: CountingPlan) {
     terminal = plan.errors
-    hasWindows = plan.window.tool != nil
+    // A backup that was started without one, after all, shares its primary's; a window's is the first of its session.
+    hasWindows = plan.window.tool != nil && (!ProcessPairLaunch.isBackup(of: plan.name) || getsid(0) == getpid())
     isAuto = plan.window.isAuto
   }
 

@@ -105,7 +105,9 @@ struct CounterWindowTests {
       try run.signal(both.primary, 9)
       let after = try await run.both(without: [both.primary])
       #expect(after.primary == both.backup)
-      try await run.end(by: after.backup)
+      // It shares its primary's terminal: when that hangs up, both end.
+      try run.signal(after.backup, 1)
+      try await expectEventually { processes(with: run.name).isEmpty }
       #expect(NumberTally(of: run.outputText).isWhole(repeats: 0), "\(run.outputText)\n\(run.errors)")
     }
   }
