@@ -177,8 +177,8 @@ public final class ProcessPair<State: Sendable> {
       (1...Int(MUSTER_PAIR_TAKEOVERS_MAX)).contains(options.takeovers),
       "takeovers are 1 to \(MUSTER_PAIR_TAKEOVERS_MAX)")
     try require(options.escalation.tries >= 1, "a step has to be tried once")
-    if let folder = options.escalation.evidence {
-      // Told now, and not when a step has killed for the last time.
+    if let folder = options.escalation.evidence, !ProcessPairLaunch.isBackup(of: name) {
+      // Told now, and not when a step has killed for the last time. That it has gone meanwhile is no reason to be without a backup.
       try require(
         folder.withPlatformString { access($0, W_OK | X_OK) } == 0,
         "the folder for evidence, \(folder), can't be written to")

@@ -189,6 +189,26 @@ struct PairTroubleTests {
     unlink("/dev/shm/\(name).alive")
   }
 
+  @Test("A folder for evidence that has gone meanwhile keeps no backup away")
+  func evidenceGone() async throws {
+    try await withPair("evidence") { pair in
+      let folder = pair.folder + "/evidence"
+      #expect(mkdir(folder, 0o700) == 0)
+      let first = try pair.start(["skip=" + folder, "pause=5"])
+      let before = try await pair.both()
+      #expect(rmdir(folder) == 0)
+      kill(before.primary, SIGKILL)
+      _ = try await first.waitForEnd()
+      try await pair.eventually("there is a new backup, or an error") {
+        let status = pair.status()
+        return status?.backupLife == .alive && status?.backup?.identity.pid != before.backup || pair.told("error ") > 0
+      }
+      #expect(pair.told("error ") == 0, "\(pair.contents(pair.events))")
+      for process in pair.processes() { kill(process, SIGTERM) }
+      try await pair.gone()
+    }
+  }
+
   @Test("Options that can't be are told, before anything is done")
   func badOptions() {
     func refused(_ name: String = "pair-test-options", _ change: (inout ProcessPairOptions) -> Void) -> Bool {
