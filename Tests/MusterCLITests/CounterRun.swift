@@ -53,9 +53,11 @@ struct CounterRun: Sendable {
   }
 
   /// Starts it by hand.
-  func start(environment: [String: String] = [:], _ arguments: String...) throws -> ChildProcess {
+  func start(
+    program: String = Program.counter.path, environment: [String: String] = [:], _ arguments: String...
+  ) throws -> ChildProcess {
     var configuration = ChildProcess.Configuration(
-      .path(FilePath(Program.counter.path)), arguments: ChildProcess.Arguments(["--name", name] + arguments))
+      .path(FilePath(program)), arguments: ChildProcess.Arguments(["--name", name] + arguments))
     configuration.group = .own
     configuration.environment = .changed(environment.mapValues { Optional($0) })
     let numbers = try append(numbersFile)

@@ -88,6 +88,31 @@ struct CounterWindowTests {
     }
   }
 
+  @Test("a program that is no more on the disk, as after a new build, has backups in windows all the same")
+  func deleted() async throws {
+    try await CounterRun.with("window-deleted") { run in
+      let xterm = run.folder.appending("xterm").string
+      try Data("#!/bin/sh\nshift 3\nexec \"$@\"\n".utf8).write(to: URL(filePath: xterm))
+      try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: xterm)
+      let program = run.folder.appending("counter").string
+      try FileManager.default.copyItem(atPath: Program.counter.path, toPath: program)
+      let environment = ["DISPLAY": ":99", "PATH": run.folder.string + ":" + processEnvironmentPath()]
+      _ = try run.start(
+        program: program, environment: environment, "--window", "xterm", "--output", run.output.string, "--period",
+        "10ms", "--beat", "400ms")
+      var both = try await run.both()
+      try FileManager.default.removeItem(atPath: program)
+      for _ in 0..<2 {
+        try run.signal(both.primary, 9)
+        let after = try await run.both(without: [both.primary])
+        #expect(after.primary == both.backup)
+        both = after
+      }
+      try await run.end(by: both.backup)
+      #expect(NumberTally(of: run.outputText).isWhole(repeats: 0), "\(run.outputText)\n\(run.errors)")
+    }
+  }
+
   @Test("where auto finds a window that does not open, the backup is started without one")
   func unopened() async throws {
     try await CounterRun.with("window-unopened") { run in

@@ -109,7 +109,10 @@ final class PairProgram {
     let count = bytes.withUnsafeMutableBytes { buffer in
       buffer.baseAddress.map { readlink("/proc/self/exe", $0.assumingMemoryBound(to: CChar.self), buffer.count) } ?? -1
     }
-    return count > 0 ? String(decoding: bytes[..<count], as: UTF8.self) : nil
+    guard count > 0 else { return nil }
+    let path = String(decoding: bytes[..<count], as: UTF8.self)
+    // Built anew since this process was started: the kernel still has the old one.
+    return path.hasSuffix(" (deleted)") && access(path, X_OK) != 0 ? "/proc/\(getpid())/exe" : path
   }
 
   /// Why a child of `start` has ended before it stood by.
