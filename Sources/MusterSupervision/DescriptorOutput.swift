@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Muster
 public import SystemPackage
 
 #if canImport(Glibc)
@@ -10,8 +11,8 @@ public import SystemPackage
 /// A terminal, a pipe, a socket: what has left can't be asked for any more. At most one output for each takeover leaves twice, and a mark goes
 /// before it.
 ///
-/// It waits for a reader that does not read, and the heartbeat does not wait with it: one that takes nothing for longer than a primary may be
-/// silent is a reason for a takeover.
+/// It waits for a reader that does not read, and beats go on meanwhile. An output of more than 4096 bytes may be taken in part, and the rest
+/// waited for without a beat.
 public struct DescriptorOutput: ProcessPairOutput {
   let descriptor: FileDescriptor
   let mark: @Sendable (ProcessPairEmission) -> String
@@ -42,6 +43,14 @@ public struct DescriptorOutput: ProcessPairOutput {
     } else {
       try bytes.withUnsafeBytes { try writeAll($0) }
     }
+  }
+
+  /// Whether there is room for 4096 bytes of a pipe (`PIPE_BUF`), of a terminal or a socket for some.
+  public mutating func isReady(within time: Duration) -> Bool {
+    var one = pollfd(fd: descriptor.rawValue, events: Int16(POLLOUT), revents: 0)
+    let ready = poll(&one, 1, Int32(clamping: max(1, time.coreNanoseconds / 1_000_000)))
+    // What is wrong with it is for the writing to tell.
+    return ready > 0 || (ready < 0 && errno != EINTR)
   }
 
   // Whether it blocks is said of the open file, by whoever else has it: a terminal's other programs, say.

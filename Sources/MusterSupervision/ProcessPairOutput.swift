@@ -24,6 +24,10 @@ public protocol ProcessPairOutput {
   /// Where it stands now, if that helps to tell later what is there: its length, say. Called before each step that has an output is committed.
   mutating func position() throws -> UInt64
 
+  /// Waits until it takes an output without delay, no longer than that: `false` if it does not by then. It is asked until it does, before each
+  /// output, and a beat goes between: a reader that does not read is no hang of the primary.
+  mutating func isReady(within time: Duration) throws -> Bool
+
   /// Lets it out, whole. When this returns it will not be emitted again.
   mutating func emit(_ bytes: RawSpan, _ emission: ProcessPairEmission) throws
 
@@ -34,6 +38,9 @@ public protocol ProcessPairOutput {
 extension ProcessPairOutput {
   /// Nothing to be done.
   public mutating func lead(epoch: UInt64) {}
+
+  /// Always, as a file is.
+  public mutating func isReady(within time: Duration) throws -> Bool { true }
 }
 
 /// No output: the steps have none, or do without.

@@ -39,6 +39,41 @@ struct PairTroubleTests {
     }
   }
 
+  @Test("A reader that does not read holds the primary up, and is no reason for a takeover")
+  func slowReader() async throws {
+    try await withPair("slow") { pair in
+      let fifo = pair.folder + "/fifo"
+      #expect(mkfifo(fifo, 0o600) == 0)
+      let reader = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+      var isOpen = true
+      defer { if isOpen { close(reader) } }
+      let first = try pair.start(
+        ["pause=0", "to=1000000", "period=50", "descriptor=9"], through: "exec \"$0\" \"$@\" 9>\"${2%/*}/fifo\"")
+      _ = try await pair.both()
+      // Numbers of some bytes each fill the 64 KiB of the pipe; then it is at one of them for many beats.
+      var (at, since): (UInt64, UInt64) = (0, 0)
+      try await pair.eventually("it is held up") {
+        guard let status = pair.status(), let looks = status.backup?.looks else { return false }
+        if status.tried != at { (at, since) = (status.tried, looks) }
+        return at > 5000 && looks > since + 20
+      }
+      #expect(pair.status()?.epoch == 1)
+      // It goes on when somebody reads.
+      var bytes = [UInt8](repeating: 0, count: 65536)
+      try await pair.eventually("it goes on") {
+        while read(reader, &bytes, bytes.count) > 0 {}
+        return (pair.status()?.emitted ?? 0) > at + 5000
+      }
+      #expect(pair.status()?.epoch == 1)
+      close(reader)
+      isOpen = false
+      let end = try await first.waitForEnd()
+      #expect(!end.isSuccess)
+      try await pair.gone()
+      try? Region.remove(RegionName(pair.name), force: true)
+    }
+  }
+
   @Test("A descriptor that the numbers go to is the backup's, too, by the same number", arguments: [3, 9])
   func descriptorOutput(number: Int) async throws {
     try await withPair("descriptor\(number)") { pair in

@@ -152,7 +152,10 @@ final class PairPrimary<State: Sendable> {
     _ bytes: UnsafeRawBufferPointer, _ number: UInt64, _ position: UInt64, isDoubtful: Bool
   ) throws(ProcessPairError) {
     let emission = ProcessPairEmission(step: number, epoch: epoch, position: position, isDoubtful: isDoubtful)
-    try asking { try pair.output.emit(bytes.bytes, emission) }
+    try asking {
+      while try !pair.output.isReady(within: pair.options.period) { beatInStep() }
+      try pair.output.emit(bytes.bytes, emission)
+    }
   }
 
   func asking<Result>(_ body: () throws -> Result) throws(ProcessPairError) -> Result {
