@@ -58,8 +58,9 @@ static int make(const char *path, const alive_path *parts, muster_alive **made) 
 static int acquire(const char *path, mode_t mode, muster_deadline deadline, muster_alive_found *found,
                    muster_alive **alive) {
   alive_path parts;
-  // Who is going to wait has seen its owner die, or begins now: one try more is worth no look before. Not so who comes again and again.
-  taking want = {.mode = mode, .hopeful = 1};
+  // Who is going to wait has seen its owner die, or begins now: one try more is worth no look before. Not so who comes again and again, perhaps
+  // with a deadline that is always over.
+  taking want = {.mode = mode, .hopeful = !muster_deadline_passed(deadline)};
   int status = muster_alive_path(path, &parts);
   if (!status) status = make(path, &parts, &want.alive);
   if (status) return status;

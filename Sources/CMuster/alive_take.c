@@ -140,11 +140,18 @@ static int create(const alive_path *path, mode_t mode, const alive_record *recor
   return status == EOPNOTSUPP ? create_named(path, mode, record, held) : status;
 }
 
+// Who tries without a look must not open what is no file: a FIFO's reader would see a writer come and go, a device do who knows what.
+static int check_kind(const alive_path *path) {
+  struct stat there;
+  if (fstatat(AT_FDCWD, path->whole, &there, AT_SYMLINK_NOFOLLOW)) return errno == ENOENT ? 0 : errno;
+  return muster_alive_refuse(&there);
+}
+
 int muster_alive_take(const alive_path *path, mode_t mode, int hopeful, held_files *held, muster_alive_found *found) {
   int told, status = EBUSY;
   for (int i = 0; i < TRIES; i++) {
     int looks = i > 0 || !hopeful;
-    status = looks ? muster_alive_look(path, found, &told) : 0;
+    status = looks ? muster_alive_look(path, found, &told) : check_kind(path);
     if (looks && !status && found->kind == MUSTER_ALIVE_HELD) return EBUSY;
     alive_record record;
     muster_alive_record_own(&record);

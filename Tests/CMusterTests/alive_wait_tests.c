@@ -189,6 +189,24 @@ typedef struct turn {
   int done;
 } turn;
 
+// To try is an event for all who wait; somebody who comes again and again without waiting looks only.
+static void a_deadline_that_is_over_wakes_nobody(void) {
+  const char *path = alive_path_of("over");
+  owner o = owner_start(path);
+  int events = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  REQUIRE(events >= 0 && inotify_add_watch(events, path, IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB) >= 0);
+  muster_alive_found found;
+  muster_alive *alive;
+  for (muster_deadline over = MUSTER_DEADLINE_NOW; over <= MUSTER_DEADLINE_NOW + 1; over++) {
+    CHECK_STATUS(muster_alive_acquire(path, 0, over, &found, &alive), over == MUSTER_DEADLINE_NOW ? EBUSY : ETIMEDOUT);
+    CHECK_EQUAL(found.pid, o.pid);
+  }
+  char event[4096];
+  CHECK(read(events, event, sizeof event) < 0 && errno == EAGAIN);
+  CHECK(!close(events));
+  owner_kill(&o);
+}
+
 static void take_turn(void *context) {
   turn *t = context;
   muster_alive *alive;
@@ -400,14 +418,14 @@ static void random_owners_are_followed(void) {
 
 TEST_SUITE(alive_wait, {"life_and_death_are_told", life_and_death_are_told, 0}, {"without_inotify", without_inotify, 0},
            {"without_watches", without_watches, 0}, {"without_pidfd", without_pidfd, 0},
-           {"without_either", without_either, 0},
-           {"without_unnamed_files", without_unnamed_files, 0},
+           {"without_either", without_either, 0}, {"without_unnamed_files", without_unnamed_files, 0},
            {"without_unnamed_files_or_renaming", without_unnamed_files_or_renaming, 0},
            {"without_links_by_descriptor", without_links_by_descriptor, 0},
            {"a_wait_that_is_over_returns_at_once", a_wait_that_is_over_returns_at_once, 0},
-           {"deadlines_are_kept", deadlines_are_kept, 0}, {"acquiring_waits_its_turn", acquiring_waits_its_turn, 0},
-           {"everyone_gets_a_turn", everyone_gets_a_turn, 0}, {"many_threads_wait", many_threads_wait, 0},
-           {"signals_do_not_end_a_wait", signals_do_not_end_a_wait, 0},
+           {"deadlines_are_kept", deadlines_are_kept, 0},
+           {"a_deadline_that_is_over_wakes_nobody", a_deadline_that_is_over_wakes_nobody, 0},
+           {"acquiring_waits_its_turn", acquiring_waits_its_turn, 0}, {"everyone_gets_a_turn", everyone_gets_a_turn, 0},
+           {"many_threads_wait", many_threads_wait, 0}, {"signals_do_not_end_a_wait", signals_do_not_end_a_wait, 0},
            {"a_busy_folder_is_no_hindrance", a_busy_folder_is_no_hindrance, 0},
            {"the_folder_may_go_or_change", the_folder_may_go_or_change, 0},
            {"removal_by_hand_ends_a_wait", removal_by_hand_ends_a_wait, 0},
