@@ -47,11 +47,23 @@ static void lighten_range(lightening *all, uintptr_t start, uintptr_t end) {
   }
 }
 
-// Between the look and the giving back nobody writes: what is not writable is written to by relocation alone, which is over for what is listed
-// here, but in libraries that say so (DT_TEXTREL); and by a debugger, which has stopped this process for it.
+// Another thread's dlopen lists a library before it has written to its text, if that is to be relocated (DT_TEXTREL).
+static int is_text_relocated(const struct dl_phdr_info *object) {
+  for (int k = 0; k < object->dlpi_phnum; k++) {
+    if (object->dlpi_phdr[k].p_type != PT_DYNAMIC) continue;
+    const ElfW(Dyn) *entry = (const ElfW(Dyn) *)(object->dlpi_addr + object->dlpi_phdr[k].p_vaddr);
+    for (; entry->d_tag != DT_NULL; entry++)
+      if (entry->d_tag == DT_TEXTREL || (entry->d_tag == DT_FLAGS && entry->d_un.d_val & DF_TEXTREL)) return 1;
+  }
+  return 0;
+}
+
+// Between the look and the giving back nobody writes: to what is not writable only relocation does, and a debugger, which has stopped this process
+// for it. Whoever allows himself to write to code that runs (mprotect(2), uprobes) does it before or after these microseconds.
 static int lighten_object(struct dl_phdr_info *object, size_t size, void *context) {
   (void)size;
   lightening *all = context;
+  if (is_text_relocated(object)) return 0;
   for (int k = 0; k < object->dlpi_phnum; k++) {
     const ElfW(Phdr) *part = &object->dlpi_phdr[k];
     if (part->p_type != PT_LOAD || part->p_flags & PF_W) continue;

@@ -10,7 +10,8 @@
 #include <stddef.h>
 
 // Gives back what can't be written to of the program and its libraries. Pages that are this process's own, since a debugger or a profiler has
-// written to them, stay: /proc/self/pagemap tells them apart, and where it can't be read nothing is given back. Returns how many
+// written to them, stay: /proc/self/pagemap tells them apart, and where it can't be read nothing is given back; nor is what was locked
+// (mlock(2)), nor a library whose text is relocated, which another thread's dlopen may be doing just now. Returns how many
 // bytes of mappings were given back, whether or not there were pages in them.
 size_t muster_lighten(void);
 
