@@ -52,6 +52,8 @@ struct ProcessPairTests {
     try await withPair("backup\(signal)") { pair in
       let first = try pair.start(["pause=2", "to=100000"])
       let (primary, backup) = try await pair.both()
+      // One that dies before its primary has seen it stand by is not one that was lost.
+      try await pair.eventually("it is known") { pair.told("has process \(backup) as its backup") > 0 }
       kill(backup, signal)
       try await pair.eventually("another backup") {
         guard let status = pair.status(), let other = status.backup, status.backupLife == .alive else { return false }
