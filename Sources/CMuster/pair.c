@@ -12,6 +12,7 @@
 #include "internal/pair.h"
 #include "internal/region_file.h"
 #include "internal/region_layout.h"
+#include "internal/seqlock.h"
 #include "internal/words.h"
 
 // Where each part of the region lies.
@@ -80,6 +81,16 @@ static int renew_said(void *memory, size_t size, uint32_t words) {
   return muster_seqlock_renew(memory, size) == 0 ? 0 : muster_seqlock_init(memory, size, words);
 }
 
+// CLOCK_BOOTTIME counts from the machine's start: times of a start before are as good as any of this one's.
+static int forget_times(unsigned char *base, const pair_parts *parts) {
+  const region_header *header = (const region_header *)(const void *)(base - MUSTER_REGION_HEADER_SIZE);
+  uint8_t boot[sizeof header->boot];
+  muster_boot_id(boot);
+  if (memcmp(boot, header->boot, sizeof boot) == 0) return 0;
+  return muster_seqlock_zero(base + parts->primary, parts->primary_size,
+                             offsetof(muster_pair_primary, recent) / sizeof(uint64_t), MUSTER_PAIR_TAKEOVERS_MAX);
+}
+
 static int renew(void *payload, size_t size, void *context) {
   (void)context;
   pair_head head;
@@ -89,6 +100,7 @@ static int renew(void *payload, size_t size, void *context) {
   unsigned char *base = payload;
   status = renew_said(base + parts.primary, parts.primary_size, PAIR_PRIMARY_WORDS);
   if (!status) status = renew_said(base + parts.backup, parts.backup_size, PAIR_BACKUP_WORDS);
+  if (!status && head.in_a_file) status = forget_times(base, &parts);
   return status ? status : muster_checkpoint_renew(base + parts.entries, parts.entries_size);
 }
 

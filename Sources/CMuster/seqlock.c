@@ -92,6 +92,15 @@ int muster_seqlock_renew(void *memory, size_t size) {
   return EBADMSG;
 }
 
+int muster_seqlock_zero(void *memory, size_t size, uint32_t first, uint32_t count) {
+  uint32_t words;
+  if (check(memory, size, &words) || first > words || count > words - first) return EBADMSG;
+  uint64_t latest = __atomic_load_n(&state_in(memory)->latest, __ATOMIC_RELAXED);
+  uint64_t *word = stamp_in(memory, words, latest) + 1 + first;
+  for (uint32_t k = 0; k < count; k++) __atomic_store_n(word + k, UINT64_C(0), __ATOMIC_RELAXED);
+  return 0;
+}
+
 static int make_handle(const void *memory, size_t size, int read_only, muster_seqlock **seqlock) {
   *seqlock = NULL;
   uint32_t words;

@@ -112,7 +112,7 @@ typedef struct muster_pair_primary {
   uint64_t cause;        // caller's: how the primary before ended
   uint64_t skipped;      // steps that were set aside
   uint64_t next;         // where in the row below the next one is noted, modulo MUSTER_PAIR_TAKEOVERS_MAX
-  int64_t recent[MUSTER_PAIR_TAKEOVERS_MAX];  // the times of the last take-overs, CLOCK_BOOTTIME; 0: none
+  int64_t recent[MUSTER_PAIR_TAKEOVERS_MAX];  // the times of the last take-overs in this run of the machine, CLOCK_BOOTTIME; 0: none
 } muster_pair_primary;
 
 // What the backup says of itself.

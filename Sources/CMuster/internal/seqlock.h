@@ -23,4 +23,8 @@ struct muster_seqlock {
 // The writer as the claim's place tells it: 0 and its pid; EOWNERDEAD and who died; ENOENT; EPERM, EBADMSG.
 int muster_seqlock_life(const muster_seqlock *seqlock, int32_t *pid);
 
+// When a seqlock was renewed, and before it has a writer: stores zeros into words of its newest value. A reader that is there meanwhile may
+// see some of them. Returns 0, or EBADMSG: it has not so many words.
+int muster_seqlock_zero(void *memory, size_t size, uint32_t first, uint32_t count);
+
 #endif
