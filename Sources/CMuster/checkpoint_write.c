@@ -216,17 +216,22 @@ MUSTER_NONBLOCKING int muster_checkpoint_begin(muster_checkpoint *checkpoint, vo
   return status;
 }
 
-// What stands before a commit in place. One that was fenced is not worth its sum.
-MUSTER_NONBLOCKING static int sum_up(muster_checkpoint *checkpoint, size_t length, contents *of) {
+// What stands before a commit in place.
+MUSTER_NONBLOCKING static int may_commit(muster_checkpoint *checkpoint, size_t length) {
   int status = may_write(checkpoint);
   if (status) return status;
   if (!checkpoint->open) return EINVAL;
   if (length > checkpoint->shape.capacity) return EMSGSIZE;
   status = look(checkpoint);
-  if (status) {
-    give_back(checkpoint);
-    return blame(checkpoint, status);
-  }
+  if (!status) return 0;
+  give_back(checkpoint);
+  return blame(checkpoint, status);
+}
+
+// One that was fenced is not worth its sum.
+MUSTER_NONBLOCKING static int sum_up(muster_checkpoint *checkpoint, size_t length, contents *of) {
+  int status = may_commit(checkpoint, length);
+  if (status) return status;
   const void *payload = checkpoint_payload(checkpoint_slot_at(checkpoint, checkpoint->slot));
   *of = (contents){.length = length, .checksum = muster_crc32c_look(0, payload, length)};
   return 0;
@@ -242,6 +247,16 @@ int muster_checkpoint_commit_durable(muster_checkpoint *checkpoint, size_t lengt
   contents of;
   int status = sum_up(checkpoint, length, &of);
   return status ? status : commit_durable(checkpoint, &of, sequence);
+}
+
+MUSTER_NONBLOCKING int muster_checkpoint_commit_summed(muster_checkpoint *checkpoint, size_t length, uint32_t sum) {
+  int status = may_commit(checkpoint, length);
+  return status ? status : commit(checkpoint, &(contents){.length = length, .checksum = sum}, NULL);
+}
+
+int muster_checkpoint_commit_summed_durable(muster_checkpoint *checkpoint, size_t length, uint32_t sum) {
+  int status = may_commit(checkpoint, length);
+  return status ? status : commit_durable(checkpoint, &(contents){.length = length, .checksum = sum}, NULL);
 }
 
 MUSTER_NONBLOCKING int muster_checkpoint_abandon(muster_checkpoint *checkpoint) {

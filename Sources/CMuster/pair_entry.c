@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "internal/checkpoint.h"
+#include "internal/crc32c.h"
 #include "internal/pair.h"
 #include "internal/words.h"
 
@@ -24,24 +26,43 @@ MUSTER_NONBLOCKING static int entry_fits(const muster_pair *pair, const muster_p
   return entry->state_length > pair->head.state || entry->output_length > pair->head.output ? EMSGSIZE : 0;
 }
 
-// Lays the entry into the slot that is to be committed; *length is all of it.
-MUSTER_NONBLOCKING static int lay(muster_pair *pair, const muster_pair_entry *entry, size_t *length) {
-  int status = muster_checkpoint_check(pair->entries);
-  if (!status) status = entry_fits(pair, entry);
-  void *slot;
-  if (!status) status = muster_checkpoint_begin(pair->entries, &slot);
-  if (status) return status;
+typedef struct laid {
+  size_t length;
+  uint32_t checksum;
+} laid;
+
+// Lays the entry into the slot that is to be committed, and sums it in the same go.
+MUSTER_NONBLOCKING static void lay(unsigned char *to, const muster_pair_entry *entry, laid *made) {
   pair_entry_head head = {.step = entry->step,
                           .position = entry->position,
                           .state_length = entry->state_length,
                           .output_length = entry->output_length,
                           .kind = entry->kind};
-  unsigned char *to = slot;
-  muster_words_put(to, &head, sizeof head);
-  if (entry->state_length) muster_words_put(to + sizeof head, entry->state, entry->state_length);
-  if (entry->output_length) muster_words_put(to + sizeof head + entry->state_length, entry->output, entry->output_length);
-  *length = sizeof head + entry->state_length + entry->output_length;
-  return 0;
+  size_t size = entry->state_length, more = entry->output_length;
+  uint32_t sum = muster_crc32c_put(0, to, &head, sizeof head);
+  to += sizeof head;
+  if (size) sum = muster_crc32c_put(sum, to, entry->state, size);
+  to += size;
+  // Summing while storing goes by whole words of the slot, and after a state of any size none may begin.
+  if (more && size % sizeof(uint64_t) == 0) {
+    sum = muster_crc32c_put(sum, to, entry->output, more);
+  } else if (more) {
+    muster_words_put(to, entry->output, more);
+    sum = muster_crc32c(sum, entry->output, more);
+  }
+  *made = (laid){.length = sizeof head + size + more, .checksum = sum};
+}
+
+MUSTER_NONBLOCKING static int prepare(muster_pair *pair, const muster_pair_entry *entry, laid *made) {
+  int status = entry_fits(pair, entry);
+  if (status) {
+    int lost = muster_checkpoint_check(pair->entries);
+    return lost ? lost : status;
+  }
+  void *slot;
+  status = muster_checkpoint_begin(pair->entries, &slot);
+  if (!status) lay(slot, entry, made);
+  return status;
 }
 
 MUSTER_NONBLOCKING static int note(muster_pair *pair, const muster_pair_entry *entry, int status) {
@@ -50,15 +71,17 @@ MUSTER_NONBLOCKING static int note(muster_pair *pair, const muster_pair_entry *e
 }
 
 MUSTER_NONBLOCKING int muster_pair_commit(muster_pair *pair, const muster_pair_entry *entry) {
-  size_t length;
-  int status = lay(pair, entry, &length);
-  return status ? status : note(pair, entry, muster_checkpoint_commit(pair->entries, length, NULL));
+  laid made;
+  int status = prepare(pair, entry, &made);
+  if (!status) status = muster_checkpoint_commit_summed(pair->entries, made.length, made.checksum);
+  return note(pair, entry, status);
 }
 
 int muster_pair_commit_durable(muster_pair *pair, const muster_pair_entry *entry) {
-  size_t length;
-  int status = lay(pair, entry, &length);
-  return status ? status : note(pair, entry, muster_checkpoint_commit_durable(pair->entries, length, NULL));
+  laid made;
+  int status = prepare(pair, entry, &made);
+  if (!status) status = muster_checkpoint_commit_summed_durable(pair->entries, made.length, made.checksum);
+  return note(pair, entry, status);
 }
 
 // ---- Loading

@@ -105,6 +105,11 @@ int muster_checkpoint_chain_all(const muster_checkpoint *checkpoint, int recover
                                 checkpoint_seen seen[CHECKPOINT_SLOTS],
                                 uint32_t *count) MUSTER_NONBLOCKING;
 
+// Commits what was filled in after muster_checkpoint_begin, of which the caller has made the sum while he stored it (CRC-32C). They return
+// what the public ones do.
+int muster_checkpoint_commit_summed(muster_checkpoint *checkpoint, size_t length, uint32_t sum) MUSTER_NONBLOCKING;
+int muster_checkpoint_commit_summed_durable(muster_checkpoint *checkpoint, size_t length, uint32_t sum);
+
 // Writes a slot with its state to the disk.
 int muster_checkpoint_flush_slot(const muster_checkpoint *checkpoint, uint32_t index);
 
