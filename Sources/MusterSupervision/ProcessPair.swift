@@ -105,7 +105,7 @@ public final class ProcessPair<State: Sendable> {
     let alive = try takeAliveFile()
     let store: PairStore
     do throws(ProcessPairError) {
-      store = try PairStore(name, place, shape, layout: coding.layout, mayCreate: true)
+      store = try memoryToLeadIn()
     } catch {
       // Nobody has led.
       alive.release()
@@ -114,19 +114,42 @@ public final class ProcessPair<State: Sendable> {
     return try PairPrimary(self, store, signals, program, alive, after: nil).run(work)
   }
 
+  /// A primary that dies on its way out leaves memory of a pair that has ended: it is begun anew.
+  private func memoryToLeadIn() throws(ProcessPairError) -> PairStore {
+    let store = try memory(mayCreate: true)
+    guard !place.isFile, try store.look().primary.hasEnded else { return store }
+    // One that was stopped has not seen yet that it is over. It would take over nothing, but be the third.
+    _ = try store.killBackup(otherThan: getpid(), within: options.patience.coreNanoseconds)
+    store.close()
+    store.remove()
+    return try memory(mayCreate: true)
+  }
+
+  private func memory(mayCreate: Bool) throws(ProcessPairError) -> PairStore {
+    try PairStore(name, place, shape, layout: coding.layout, mayCreate: mayCreate)
+  }
+
   private func standBy(
     _ invitation: PairInvitation, _ signals: PairSignals, _ program: PairProgram,
     _ work: (inout State, inout ProcessPairStep) throws -> ProcessPairNext
   ) throws(ProcessPairError) -> ProcessPairEnding {
     let store: PairStore
     do throws(ProcessPairError) {
-      store = try PairStore(name, place, shape, layout: coding.layout, mayCreate: false)
+      store = try memory(mayCreate: false)
     } catch  where error.code == .notFound {
       // The pair has ended meanwhile.
       return .stoodBy
     }
     let backup = try PairBackup(self, store, signals, invitation)
     guard case .leads(let alive, let death) = try backup.watch() else { return .stoodBy }
+    let last = try store.look().primary
+    if last.isOver {
+      // Its primary died on its way out, before this one had begun to watch it.
+      store.close()
+      if last.hasEnded, !place.isFile { store.remove() }
+      alive.release()
+      return .stoodBy
+    }
     let primary = try PairPrimary(self, store, signals, program, alive, after: death)
     primary.signal = backup.signal
     return try primary.run(work)

@@ -2,6 +2,7 @@
 //
 //   muster-pair-peer NAME OUTPUT [to=N] [crash=N] [crash-once=N] [crash-step=N] [throw=N] [reject-once=N] [hang-once=N] [spoil=N] [long=N]
 //     [tries=N] [skip=FOLDER] [anew] [hands-over] [pause=MILLISECONDS] [json] [file=STATE] [descriptor=N] [few=PATH] [nobody-comes]
+//     [patience=MILLISECONDS] [dies-ending] [stops=PATH]
 //
 // What happens is told on standard error, a line an event, in one write each.
 // SPDX-License-Identifier: Apache-2.0
@@ -53,6 +54,7 @@ struct PairPeer {
   static func main() {
     let (name, path) = (CommandLine.arguments[1], CommandLine.arguments[2])
     let arguments = Arguments(CommandLine.arguments.dropFirst(3))
+    stopOnce(arguments)
     do {
       let file = arguments.text("file").map { FilePath($0) }
       let output: any ProcessPairOutput =
@@ -102,8 +104,21 @@ struct PairPeer {
     case "signals": options.heartbeat = .signals
     default: break
     }
-    options.onEvent = { tell("event \($0)") }
+    if let patience = arguments.number("patience") { options.patience = .milliseconds(Int64(patience)) }
+    let diesEnding = arguments.has("dies-ending")
+    options.onEvent = { event in
+      tell("event \(event)")
+      if diesEnding, event == .ends { kill(getpid(), SIGKILL) }
+    }
     return options
+  }
+
+  /// The first backup stops before it has said anything: who starts the program puts a file there.
+  private static func stopOnce(_ arguments: Arguments) {
+    guard getenv("MUSTER_PAIR") != nil, let path = arguments.text("stops"), unlink(path) == 0 else { return }
+    // When its primary is killed the kernel hangs up the group that they were in, and lets it go on.
+    setsid()
+    raise(SIGSTOP)
   }
 
   struct Refused: Error {}

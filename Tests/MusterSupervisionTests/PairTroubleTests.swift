@@ -179,6 +179,72 @@ struct PairTroubleTests {
     }
   }
 
+  @Test(
+    "A backup that was stopped before it said who it is keeps who comes after its primary alone, and no longer",
+    arguments: [SIGCONT, SIGKILL])
+  func stoppedUnnamed(signal: Int32) async throws {
+    try await withPair("unnamed\(signal)") { pair in
+      let stops = pair.folder + "/stops"
+      close(open(stops, O_CREAT | O_WRONLY | O_CLOEXEC, 0o600))
+      let arguments = ["pause=2", "to=100000", "stops=" + stops]
+      let first = try pair.start(arguments)
+      var child: Int32 = 0
+      try await pair.eventually("its backup is stopped") {
+        child = pair.processes().first { $0 != first.pid } ?? 0
+        return child != 0 && pair.contents("/proc/\(child)/stat").contains(") T ")
+      }
+      kill(first.pid, SIGKILL)
+      _ = try await first.waitForEnd()
+      let second = try pair.start(arguments)
+      try await pair.eventually("it is alone, and works") {
+        pair.told("goes on alone: somebody has the backup's seat who has not said who it is (fuser /dev/shm/") > 0
+          && pair.status()?.primary?.mode == .degraded
+      }
+      let count = pair.numbers.count
+      try await pair.eventually("it counts on") { pair.numbers.count > count + 2 }
+      kill(child, signal)
+      let (primary, backup) = try await pair.both()
+      #expect(primary == second.pid && backup != child)
+      #expect(pair.told("\(child) ending stoodBy") == (signal == SIGCONT ? 1 : 0))
+      try await endAll(pair, second)
+      pair.expectCounted(to: nil)
+    }
+  }
+
+  @Test(
+    "Who is killed between saying that the pair has ended and removing its memory has ended it: nobody goes on from it",
+    arguments: [true, false])
+  func killedEnding(isStartedAgain: Bool) async throws {
+    try await withPair("ending\(isStartedAgain)") { pair in
+      let first = try pair.start(["to=5", "dies-ending"])
+      #expect(try await first.waitForEnd().cause == .signaled(SIGKILL, coreDumped: false))
+      try await pair.gone()
+      #expect(pair.status()?.primary?.mode == .ended)
+      // Or one that it had just started comes now.
+      let late = PairInvitation(launch: 1, pid: first.pid, start: 0, epoch: 1, seat: -1, name: pair.name)
+      let second = try pair.start(
+        ["to=8"], through: isStartedAgain ? nil : "MUSTER_PAIR='\(late.text)' exec \"$0\" \"$@\"")
+      #expect(try await second.waitForEnd().cause == .exited(0))
+      try await pair.gone()
+      #expect(pair.numbers == Array(1...5) + (isStartedAgain ? Array(1...8) : []))
+      #expect(pair.told("\(second.pid) ending stoodBy") == (isStartedAgain ? 0 : 1))
+    }
+  }
+
+  @Test("Steps without a pause between them are beats as well, and end when they are asked to")
+  func noPause() async throws {
+    try await withPair("nopause") { pair in
+      let first = try pair.start(["to=100000000", "period=20"])
+      let (primary, _) = try await pair.both()
+      let looks = pair.status()?.backup?.looks ?? 0
+      try await pair.eventually("its backup has looked") { pair.status()?.backup?.looks ?? 0 > looks + 10 }
+      #expect(pair.status()?.primary?.identity.pid == primary)
+      try await endAll(pair, first)
+      #expect(pair.told("ending terminated(15)") == 1)
+      pair.expectCounted(to: nil)
+    }
+  }
+
   @Test("An invitation with another's descriptor for the seat closes nothing")
   func forgedSeat() async throws {
     try await withPair("forged") { pair in

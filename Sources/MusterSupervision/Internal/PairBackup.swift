@@ -141,8 +141,7 @@ final class PairBackup<State: Sendable> {
   private func hasEnded(_ primary: PairPeer) throws(ProcessPairError) -> Bool {
     let said = try store.look().primary
     guard said.pid == UInt64(primary.pid), said.start == primary.start else { return false }
-    return said.mode == UInt64(muster_pair_mode.MUSTER_PAIR_ENDED.rawValue)
-      || said.mode == UInt64(muster_pair_mode.MUSTER_PAIR_GIVEN_UP.rawValue)
+    return said.isOver
   }
 
   /// A signal. Whether to go on.
@@ -177,4 +176,12 @@ final class PairBackup<State: Sendable> {
     // Gone is gone; but a child that it was just starting has the lock as well, until it has come to its program.
     return try PairAlive.take(pair.aliveFile, in: pair.name, until: muster_deadline_after(1_000_000_000))
   }
+}
+
+extension muster_pair_primary {
+  /// The work is done, or was ended on purpose.
+  var hasEnded: Bool { mode == UInt64(muster_pair_mode.MUSTER_PAIR_ENDED.rawValue) }
+
+  /// Nobody goes on who was not started by hand.
+  var isOver: Bool { hasEnded || mode == UInt64(muster_pair_mode.MUSTER_PAIR_GIVEN_UP.rawValue) }
 }

@@ -100,13 +100,18 @@ final class PairPartner<State: Sendable> {
   private func start(_ now: Int64) throws(ProcessPairError) {
     let taken: Int32?
     do throws(ProcessPairError) {
-      guard try clearPlace() else { return postpone("the backup of the primary before can't be killed", now) }
+      // What a dead primary has left, when this one was started by hand: its backup would be the third process.
+      let isClear = try store.killBackup(otherThan: own.pid, within: pair.options.patience.coreNanoseconds)
+      guard isClear else { return postpone("the backup of the primary before can't be killed", now) }
       taken = try store.seat()
     } catch {
       // No descriptors, no /proc: what keeps a backup from being there does not keep the work from going on.
       return postpone(error.phrase, now)
     }
-    guard let seat = taken else { return postpone("somebody has the backup's seat", now) }
+    guard let seat = taken else {
+      // Nobody knows of a backup from when it is started to when it says who it is; the one before may have died in between.
+      return postpone("somebody has the backup's seat who has not said who it is (fuser \(store.path) tells)", now)
+    }
     defer { close(seat) }
     launch = UInt64.random(in: 1...UInt64.max)
     try announce(launch)
@@ -127,16 +132,6 @@ final class PairPartner<State: Sendable> {
   private var handedOn: [Int32] {
     let number = (pair.output as? DescriptorOutput)?.descriptor.rawValue ?? -1
     return number > 2 && fcntl(number, F_GETFD) >= 0 ? [number] : []
-  }
-
-  /// What a dead primary has left, when this one was started by hand: its backup, which would be the third process. False: it is there and not known.
-  private func clearPlace() throws(ProcessPairError) -> Bool {
-    let status = try store.look()
-    guard status.backup_life == .MUSTER_PAIR_ALIVE else { return true }
-    let pid = Int32(truncatingIfNeeded: status.backup.pid)
-    guard pid != own.pid else { return true }
-    guard let left = try PairPeer(pid: pid, start: status.backup.start, in: pair.name) else { return true }
-    return left.kill(within: pair.options.patience.coreNanoseconds)
   }
 
   private func postpone(_ why: String, _ now: Int64) {

@@ -131,8 +131,18 @@ final class PairStore {
   func isSeat(_ descriptor: Int32) -> Bool {
     var (one, other) = (stat(), stat())
     guard descriptor > 2, fstat(descriptor, &one) == 0 else { return false }
-    let status = place.isFile ? place.withCString { stat($0, &other) } : stat("/dev/shm/" + place.string, &other)
-    return status == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino
+    return stat(path, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino
+  }
+
+  /// Kills a backup that is known. False: it does not die.
+  func killBackup(otherThan own: Int32, within patience: Int64) throws(ProcessPairError) -> Bool {
+    let status = try look()
+    let pid = Int32(truncatingIfNeeded: status.backup.pid)
+    guard status.backup_life == .MUSTER_PAIR_ALIVE, pid != own else { return true }
+    guard let backup = try PairPeer(pid: pid, start: status.backup.start, in: name) else { return true }
+    return backup.kill(within: patience)
+  var path: String { place.isFile ? place.string : "/dev/shm/" + place.string }
+
   }
 
   // MARK: Steps
