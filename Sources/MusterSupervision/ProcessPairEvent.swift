@@ -44,7 +44,13 @@ public enum ProcessPairEvent: Hashable, Sendable, CustomStringConvertible {
       case false?: "found the output of step \(step) missing, and emitted it"
       case nil: "emitted the output of step \(step), maybe again"
       }
-    case .escalated(let step, let rung, let attempt): "tries step \(step) \(rung), attempt \(attempt)"
+    case .escalated(let step, let rung, let attempt):
+      switch rung {
+      case .sameState, .olderState: "tries step \(step) \(rung), attempt \(attempt)"
+      case .skip: "is about to leave step \(step) out"
+      case .fresh: "begins a state anew, since step \(step) kills"
+      case .gaveUp: "has nothing left to try with step \(step)"
+      }
     case .skipped(let step): "left step \(step) out"
     case .ends: "ends"
     case .gaveUp(let why): "gives up: \(why)"
@@ -113,7 +119,7 @@ public enum ProcessPairRung: UInt64, Hashable, Sendable, CustomStringConvertible
     case .olderState: "from an older state"
     case .skip: "by leaving it out"
     case .fresh: "with a state begun anew"
-    case .gaveUp: "no more"
+    case .gaveUp: "given up"
     }
   }
 }

@@ -136,3 +136,17 @@ struct EvidenceTests {
     #expect(text([0x41, 0xFF]) == nil)
   }
 }
+
+@Suite("What a pair says")
+struct PairWordsTests {
+  @Test("What is done about a step is a sentence on each rung")
+  func escalations() {
+    let told = ProcessPairRung.allCases.map { ProcessPairEvent.escalated(step: 30, $0, attempt: 2).description }
+    #expect(
+      told == [
+        "tries step 30 from the same state, attempt 2", "tries step 30 from an older state, attempt 2",
+        "is about to leave step 30 out", "begins a state anew, since step 30 kills",
+        "has nothing left to try with step 30",
+      ])
+  }
+}
