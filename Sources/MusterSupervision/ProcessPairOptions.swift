@@ -9,7 +9,8 @@ public struct ProcessPairOptions: Sendable {
   /// From beat to beat, at least a millisecond.
   public var period: Duration = .milliseconds(100)
   /// So many beats in a row may be missing until the primary is taken for hung. A step must not take longer than `missed` periods, or say that it
-  /// goes on, by ``ProcessPairStep/beat()``.
+  /// goes on, by ``ProcessPairStep/beat()``. Nor must a processor be long in coming: `missed` periods of a few milliseconds are sometimes over for a
+  /// healthy primary on a busy machine. It is killed and taken over from then, and too many ``takeovers`` end the pair.
   public var missed = 3
   /// How many states before the last are kept, 2 to 64: what an escalation can go back to.
   public var history = 8
