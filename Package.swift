@@ -97,7 +97,7 @@ let package = Package(
     .executableTarget(
       name: "benchmark-latency", dependencies: ["Muster"], path: "Benchmarks/swift", swiftSettings: swiftSettings),
     .executableTarget(
-      name: "benchmark-pair", dependencies: ["Muster", "MusterSupervision"], path: "Benchmarks/pair",
+      name: "benchmark-pair", dependencies: ["CMuster", "Muster", "MusterSupervision"], path: "Benchmarks/pair",
       swiftSettings: swiftSettings),
     .executableTarget(
       name: "benchmark-owners",

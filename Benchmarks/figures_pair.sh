@@ -9,8 +9,16 @@ figures_pair() {
     figure pair.step-$size pair.step-$size pair.save-$size ns 2 "$name: try, commit, emitted, beside a checkpoint's commit of as many"
     figure pair.step-$size pair.commit-$size pair.save-$size ns - "$name: the commit alone, beside it"
   done
-  # Its program is of Swift: with --swift.
+  # Their program is of Swift: with --swift.
   [ $swift = 1 ] || return 0
+  for size in 64 1024; do
+    wanted pair.swift-step-$size || continue
+    repeat take "pair.swift-step-$size pair.swift-save-$size pair.c-save-$size" \
+      "$build/benchmark-pair" bench-steps-$$ steps $size $batches
+    name="process pair in Swift, a step of $size bytes and nothing to be put out"
+    figure pair.swift-step-$size pair.swift-step-$size pair.c-save-$size ns 2 "$name, beside C's commit of a checkpoint of as many"
+    figure pair.swift-save-$size pair.swift-step-$size pair.swift-save-$size ns - "the same, beside Checkpoint.save"
+  done
   if [ $quick = 1 ]; then samples=3; else samples=30; fi
   if wanted pair.takeover; then
     repeat take 'pair.takeover pair.floor pair.floor-sized' "$build/pair_takeover" kill $samples "$build/benchmark-pair"

@@ -31,6 +31,7 @@ int muster_cli_open_standard(void) {
 }
 
 static int signal_pipe[2] = {-1, -1};
+static uint32_t signals_passed_on;
 
 int muster_cli_die_with_parent(pid_t parent) {
   if (prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL, 0UL, 0UL, 0UL) != 0) return errno;
@@ -45,6 +46,8 @@ static void pass_on(int number, siginfo_t *info, void *context) {
   ssize_t written = write(signal_pipe[1], &signal, sizeof signal);
   (void)written;
   errno = saved;
+  // After it is there to be read.
+  __atomic_fetch_add(&signals_passed_on, 1u, __ATOMIC_RELEASE);
 }
 
 int muster_cli_watch_signals(int *descriptor) {
@@ -70,6 +73,8 @@ int muster_cli_watch_signals(int *descriptor) {
   *descriptor = signal_pipe[0];
   return 0;
 }
+
+uint32_t muster_cli_signals_seen(void) { return __atomic_load_n(&signals_passed_on, __ATOMIC_ACQUIRE); }
 
 int muster_cli_next_signal(int descriptor, muster_cli_signal *signal) {
   for (;;) {

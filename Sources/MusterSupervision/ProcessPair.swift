@@ -42,7 +42,7 @@ public final class ProcessPair<State: Sendable> {
   let shape: PairShape
   let options: ProcessPairOptions
   var output: any ProcessPairOutput
-  let accepts: (State) -> Bool
+  let acceptance: ((State) -> Bool)?
   let skip: (inout State, UInt64) -> Void
   private lazy var metrics = PairMetrics(name)
 
@@ -57,13 +57,13 @@ public final class ProcessPair<State: Sendable> {
   ///   - outputCapacity: the most bytes that one step emits.
   ///   - output: where outputs go.
   ///   - options: how it watches itself.
-  ///   - accepts: the acceptance test: whether a state is good. It is asked of each state before it is committed, and again at each beat; a primary
+  ///   - accepts: the acceptance test: whether a state is good; `nil`: each is. It is asked of each state before it is committed, and again at each beat; a primary
   ///     whose state is not good ends itself, so that the backup takes over from the last good one.
   ///   - skip: what becomes of the state when a step is left out (``ProcessPairEscalation/evidence``), beside the step's number.
   public init(
     _ name: String, stateFile: FilePath? = nil, initial: State, coding: CheckpointCoding<State>, capacity: Int,
     outputCapacity: Int = 4096, output: any ProcessPairOutput = DescriptorOutput(),
-    options: ProcessPairOptions = ProcessPairOptions(), accepts: @escaping (State) -> Bool = { _ in true },
+    options: ProcessPairOptions = ProcessPairOptions(), accepts: ((State) -> Bool)? = nil,
     skip: @escaping (inout State, UInt64) -> Void = { _, _ in }
   ) {
     self.name = name
@@ -73,7 +73,7 @@ public final class ProcessPair<State: Sendable> {
     self.shape = PairShape(state: capacity, output: outputCapacity, history: options.history)
     self.output = output
     self.options = options
-    self.accepts = accepts
+    self.acceptance = accepts
     self.skip = skip
   }
 
@@ -209,6 +209,8 @@ public final class ProcessPair<State: Sendable> {
     try require(place.isFile || !options.isDurable, "only a state file is durable")
   }
 
+  func accepts(_ state: State) -> Bool { acceptance?(state) ?? true }
+
   func tell(_ event: ProcessPairEvent, level: PairLogLevel = .info) {
     options.logger?.tell(event, level, name, getpid())
     options.onEvent?(event)
@@ -221,7 +223,7 @@ extension ProcessPair where State: SharedPayload {
   public convenience init(
     _ name: String, stateFile: FilePath? = nil, initial: State, outputCapacity: Int = 4096,
     output: any ProcessPairOutput = DescriptorOutput(), options: ProcessPairOptions = ProcessPairOptions(),
-    accepts: @escaping (State) -> Bool = { _ in true }, skip: @escaping (inout State, UInt64) -> Void = { _, _ in }
+    accepts: ((State) -> Bool)? = nil, skip: @escaping (inout State, UInt64) -> Void = { _, _ in }
   ) {
     self.init(
       name, stateFile: stateFile, initial: initial, coding: .inPlace, capacity: max(1, MemoryLayout<State>.size),
@@ -234,7 +236,7 @@ extension ProcessPair where State: Codable {
   public convenience init(
     _ name: String, stateFile: FilePath? = nil, initial: State, capacity: Int, outputCapacity: Int = 4096,
     output: any ProcessPairOutput = DescriptorOutput(), options: ProcessPairOptions = ProcessPairOptions(),
-    accepts: @escaping (State) -> Bool = { _ in true }, skip: @escaping (inout State, UInt64) -> Void = { _, _ in }
+    accepts: ((State) -> Bool)? = nil, skip: @escaping (inout State, UInt64) -> Void = { _, _ in }
   ) {
     self.init(
       name, stateFile: stateFile, initial: initial, coding: .json, capacity: capacity, outputCapacity: outputCapacity,

@@ -3,13 +3,29 @@
 /// One step of a pair's work: what its function is given beside the state.
 public struct ProcessPairStep: ~Copyable {
   /// Its number. The first is 1.
-  public let number: UInt64
+  public internal(set) var number: UInt64 = 0
   /// The epoch of this primary: it rises with each takeover.
   public let epoch: UInt64
   /// How often it is tried from this state by now; more than 1: whoever tried it before has died.
-  public let attempt: Int
-  var output: [UInt8]
+  public internal(set) var attempt = 1
+  var output: [UInt8] = []
+  private let suspect: UInt64
+  private let attempts: Int
   let onBeat: () -> Void
+
+  init(epoch: UInt64, suspect: UInt64, attempts: UInt64, onBeat: @escaping () -> Void) {
+    self.epoch = epoch
+    self.suspect = suspect
+    self.attempts = max(1, Int(clamping: attempts))
+    self.onBeat = onBeat
+  }
+
+  /// One value serves all steps: the room that outputs take is taken once.
+  mutating func begin(_ number: UInt64) {
+    self.number = number
+    attempt = number == suspect ? attempts : 1
+    if !output.isEmpty { output.removeAll(keepingCapacity: true) }
+  }
 
   /// Adds to the step's output, which leaves when the step is committed.
   public mutating func emit(_ text: String) { output.append(contentsOf: text.utf8) }

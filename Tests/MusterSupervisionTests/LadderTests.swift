@@ -137,7 +137,7 @@ struct EvidenceTests {
   }
 }
 
-@Suite("What a pair says")
+@Suite("What a pair says and asks")
 struct PairWordsTests {
   @Test("What is done about a step is a sentence on each rung")
   func escalations() {
@@ -148,5 +148,15 @@ struct PairWordsTests {
         "is about to leave step 30 out", "begins a state anew, since step 30 kills",
         "has nothing left to try with step 30",
       ])
+  }
+
+  @Test("A glance tells by the 64th, at the latest, that a time has come, and never of one far away")
+  func glances() {
+    var glance = PairGlance()
+    for _ in 0..<100 {
+      let now = PairClock.coarse()
+      #expect((0..<64).contains { _ in !glance.isBefore(now) })
+      #expect((0..<64).allSatisfy { _ in glance.isBefore(now + 3_600_000_000_000) })
+    }
   }
 }

@@ -28,6 +28,10 @@ typedef struct muster_cli_signal {
 // Returns 0 or an error. Called again, it gives the same one.
 int muster_cli_watch_signals(int *descriptor);
 
+// How many have come to this process, modulo 2^32: one load, for who looks too often to ask the pipe each time. Those that a forked child passes
+// on are not counted here.
+uint32_t muster_cli_signals_seen(void);
+
 // Reads the next one, waiting for it. Returns 0 or an error.
 int muster_cli_next_signal(int descriptor, muster_cli_signal *signal);
 

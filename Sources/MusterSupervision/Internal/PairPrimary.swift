@@ -25,7 +25,12 @@ final class PairPrimary<State: Sendable> {
 
   var said = muster_pair_primary()
   var epoch: UInt64 = 0
-  var state: State
+  /// In memory of its own, so that a step costs no copy of it and no check for exclusive access.
+  let place = UnsafeMutablePointer<State>.allocate(capacity: 1)
+  var state: State {
+    get { place.pointee }
+    set { place.pointee = newValue }
+  }
   /// The last step that is committed, and the last one whose output is out.
   var step: UInt64 = 0
   var emitted: UInt64 = 0
@@ -35,6 +40,8 @@ final class PairPrimary<State: Sendable> {
   private var nextTick: Int64 = 0
   private var isLight = false
   private let period: Int64
+  /// The bytes of a state that is kept as it lies in memory.
+  private let sizeInPlace: Int?
 
   init(
     _ pair: ProcessPair<State>, _ store: PairStore, _ signals: PairSignals, _ program: PairProgram, _ alive: PairAlive,
@@ -47,8 +54,14 @@ final class PairPrimary<State: Sendable> {
     self.alive = alive
     self.death = death
     own = (getpid(), PairClock.ownStart)
-    state = pair.initial
+    place.initialize(to: pair.initial)
+    sizeInPlace = pair.coding.size
     period = pair.options.period.coreNanoseconds
+  }
+
+  deinit {
+    place.deinitialize(count: 1)
+    place.deallocate()
   }
 
   func run(
@@ -64,20 +77,43 @@ final class PairPrimary<State: Sendable> {
     }
     self.partner = partner
     try tick(muster_clock_now())
+    return try step(work, beside: partner)
+  }
+
+  private func step(
+    _ work: (inout State, inout ProcessPairStep) throws -> ProcessPairNext, beside partner: PairPartner<State>
+  ) throws(ProcessPairError) -> ProcessPairEnding {
+    var context = ProcessPairStep(epoch: epoch, suspect: said.suspect, attempts: said.attempts) { [unowned self] in
+      beatInStep()
+    }
+    var glance = PairGlance()
+    // At first it is asked.
+    var signalsSeen = signals.count &- 1
+    // When a step began, or later by no more than a tick; and when the next one is to, 0: at once.
+    var began: Int64
     var next: Int64 = 0
     while true {
-      let now = muster_clock_now()
-      if now >= nextTick { try tick(now) }
-      if let ending = try asked() { return try end(ending) }
-      guard now >= next else {
-        lighten()
-        PairWaiting.sleep([partner.descriptor, signals.descriptor], until: min(next, nextTick))
-        try partner.tend(muster_clock_now(), isTick: false)
-        continue
+      // Steps that follow each other at once make no system call between two beats.
+      if next == 0, signals.count == signalsSeen, glance.isBefore(nextTick) {
+        began = glance.latest
+      } else {
+        began = muster_clock_now()
+        let isTick = began >= nextTick
+        if isTick { try tick(began) }
+        if isTick || next != 0 || signals.count != signalsSeen {
+          signalsSeen = signals.count
+          if let ending = try asked() { return try end(ending) }
+        }
+        guard began >= next else {
+          lighten()
+          PairWaiting.sleep([partner.descriptor, signals.descriptor], until: min(next, nextTick))
+          try partner.tend(muster_clock_now(), isTick: false)
+          continue
+        }
       }
-      switch try take(work) {
-      case .step: break
-      case .stepAfter(let pause): next = PairClock.later(now, by: pause.coreNanoseconds)
+      switch try take(work, &context) {
+      case .step: next = 0
+      case .stepAfter(let pause): next = PairClock.later(min(began, muster_clock_now()), by: pause.coreNanoseconds)
       case .finish: return try end(.finished)
       }
     }
@@ -86,20 +122,20 @@ final class PairPrimary<State: Sendable> {
   // MARK: Steps
 
   private func take(
-    _ work: (inout State, inout ProcessPairStep) throws -> ProcessPairNext
+    _ work: (inout State, inout ProcessPairStep) throws -> ProcessPairNext, _ context: inout ProcessPairStep
   ) throws(ProcessPairError) -> ProcessPairNext {
     let number = step + 1
     try store.tries(number)
-    var context = ProcessPairStep(
-      number: number, epoch: epoch, attempt: number == said.suspect ? max(1, Int(said.attempts)) : 1, output: [],
-      onBeat: { [unowned self] in beatInStep() })
+    context.begin(number)
     let next: ProcessPairNext
     do {
-      next = try work(&state, &context)
+      next = try work(&place.pointee, &context)
     } catch {
       terminate("step \(number) failed: \(error)")
     }
-    guard pair.accepts(state) else { terminate("the state after step \(number) is not accepted") }
+    if let accepts = pair.acceptance, !accepts(place.pointee) {
+      terminate("the state after step \(number) is not accepted")
+    }
     // Done again on an older state: what is kept is not given away for it before the suspect is behind.
     if number <= newest {
       step = number
@@ -111,21 +147,17 @@ final class PairPrimary<State: Sendable> {
 
   /// State and output together; then the output leaves.
   func commit(_ number: UInt64, _ kind: muster_pair_entry_kind, output: [UInt8]) throws(ProcessPairError) {
-    try fits("output", output.count, pair.shape.output, "outputCapacity", after: number)
     var position: UInt64 = 0
-    if !output.isEmpty { position = try asking { try pair.output.position() } }
-    try encoded { (bytes) throws(ProcessPairError) in
-      try fits("state", bytes.count, pair.shape.state, "capacity", after: number)
-      try output.withUnsafeBufferPointer { (output) throws(ProcessPairError) in
-        var entry = muster_pair_entry()
-        entry.step = number
-        entry.kind = kind.rawValue
-        entry.position = position
-        entry.state = bytes.baseAddress
-        entry.state_length = UInt64(bytes.count)
-        entry.output = UnsafeRawPointer(output.baseAddress)
-        entry.output_length = UInt64(output.count)
-        try store.commit(&entry, isDurable: pair.options.isDurable)
+    if !output.isEmpty {
+      try fits("output", output.count, pair.shape.output, "outputCapacity", after: number)
+      position = try asking { try pair.output.position() }
+    }
+    if let sizeInPlace {
+      try keep(number, kind, UnsafeRawBufferPointer(start: place, count: sizeInPlace), output, position)
+    } else {
+      try encoded { (bytes) throws(ProcessPairError) in
+        try fits("state", bytes.count, pair.shape.state, "capacity", after: number)
+        try keep(number, kind, bytes, output, position)
       }
     }
     step = number
@@ -137,6 +169,24 @@ final class PairPrimary<State: Sendable> {
     }
     try store.emitted(number)
     emitted = number
+  }
+
+  private func keep(
+    _ number: UInt64, _ kind: muster_pair_entry_kind, _ state: UnsafeRawBufferPointer, _ output: [UInt8],
+    _ position: UInt64
+  ) throws(ProcessPairError) {
+    var entry = muster_pair_entry()
+    entry.step = number
+    entry.kind = kind.rawValue
+    entry.position = position
+    entry.state = state.baseAddress
+    entry.state_length = UInt64(state.count)
+    if output.isEmpty { return try store.commit(&entry, isDurable: pair.options.isDurable) }
+    try output.withUnsafeBufferPointer { (output) throws(ProcessPairError) in
+      entry.output = UnsafeRawPointer(output.baseAddress)
+      entry.output_length = UInt64(output.count)
+      try store.commit(&entry, isDurable: pair.options.isDurable)
+    }
   }
 
   private func fits(

@@ -84,8 +84,14 @@ final class PairStore {
     _ = muster_pair_close(pair)
   }
 
-  private func check(_ status: Int32, _ operation: String) throws(ProcessPairError) {
-    guard status == 0 else { throw ProcessPairError(operation, name, status: status) }
+  @inline(__always)
+  private func check(_ status: Int32, _ operation: StaticString) throws(ProcessPairError) {
+    guard status == 0 else { throw failure(status, operation) }
+  }
+
+  @inline(never)
+  private func failure(_ status: Int32, _ operation: StaticString) -> ProcessPairError {
+    ProcessPairError("\(operation)", name, status: status)
   }
 
   var cell: UnsafeMutablePointer<muster_heartbeat_cell>? {
@@ -127,6 +133,8 @@ final class PairStore {
     return descriptor
   }
 
+  var path: String { place.isFile ? place.string : "/dev/shm/" + place.string }
+
   /// Whether that is a descriptor of the memory's file, as a seat's is.
   func isSeat(_ descriptor: Int32) -> Bool {
     var (one, other) = (stat(), stat())
@@ -141,8 +149,6 @@ final class PairStore {
     guard status.backup_life == .MUSTER_PAIR_ALIVE, pid != own else { return true }
     guard let backup = try PairPeer(pid: pid, start: status.backup.start, in: name) else { return true }
     return backup.kill(within: patience)
-  var path: String { place.isFile ? place.string : "/dev/shm/" + place.string }
-
   }
 
   // MARK: Steps

@@ -187,7 +187,7 @@ extension PairPrimary {
         state: try stateBytes())
       try evidence.write(to: folder)
     }
-    pair.skip(&state, number)
+    pair.skip(&place.pointee, number)
     guard pair.accepts(state) else {
       throw ProcessPairError(
         "go on with", pair.name, .badState, because: "the state without step \(number) is not accepted")

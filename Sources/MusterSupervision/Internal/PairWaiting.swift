@@ -39,12 +39,17 @@ struct PairSignals {
   static let none = PairSignals()
   private init() { (descriptor, hadTerminal) = (-1, false) }
 
+  /// It changes when one has come: one load, where ``next()`` is a system call.
+  var count: UInt32 { muster_cli_signals_seen() }
+
   /// The next one that has come.
   func next() -> Int32? {
-    guard descriptor >= 0, PairWaiting.canBeRead(descriptor) else { return nil }
-    var signal = muster_cli_signal()
-    guard muster_cli_next_signal(descriptor, &signal) == 0 else { return nil }
-    return isOfOrphans(signal) ? nil : signal.number
+    while descriptor >= 0, PairWaiting.canBeRead(descriptor) {
+      var signal = muster_cli_signal()
+      guard muster_cli_next_signal(descriptor, &signal) == 0 else { return nil }
+      if !isOfOrphans(signal) { return signal.number }
+    }
+    return nil
   }
 
   /// The kernel's own SIGHUP, where no terminal has hung up: a process group of which somebody is stopped gets one when the one dies that the
