@@ -45,6 +45,24 @@ int muster_process_open(int32_t pid, uint64_t start, muster_process *process) {
 }
 
 // What stands behind a name at the start of a line; 0: nothing.
+int muster_process_open_tree(int32_t pid, uint64_t start, uint64_t tree, uint32_t flags, muster_process *process) {
+  muster_process_clear(process);
+  if (!tree || pid < 0) return EINVAL;
+  int error = pid && start ? muster_process_open(pid, start, process) : ESRCH;
+  if (error == ESRCH || error == ESTALE) {
+    process->end.kind = MUSTER_PROCESS_UNKNOWN;
+  } else if (error) {
+    return error;
+  }
+  process->tree = tree;
+  process->flags = flags & (MUSTER_PROCESS_GROUP | MUSTER_PROCESS_SESSION | MUSTER_PROCESS_CGROUP);
+  if (!(flags & MUSTER_PROCESS_CGROUP)) return 0;
+  muster_caller came = muster_enter();
+  process->cgroup = muster_process_cgroup_open(tree);
+  muster_leave(came);
+  return 0;
+}
+
 static long read_number(const char *text, const char *name) {
   for (const char *line = text; line; line = strchr(line, '\n')) {
     if (*line == '\n') line++;

@@ -163,13 +163,13 @@ static int make_in(int own, const char *name, int *made) {
   return faccessat(*made, "cgroup.kill", W_OK, AT_EACCESS) ? errno : 0;
 }
 
-int muster_process_cgroup_make(uint64_t *tree) {
+int muster_process_cgroup_make(uint64_t *tree, int chosen) {
   int own = open_own(), made = -1, error = EAGAIN;
   if (own < 0) return -1;
   // To move a process one has to be permitted to write to the file of the folder above both.
   if (faccessat(own, "cgroup.procs", W_OK, AT_EACCESS)) error = errno;
   if (error == EAGAIN) remove_left(own);
-  for (int i = 0; i < TRIES && error == EAGAIN; i++) {
+  for (int i = 0; i < (chosen ? 1 : TRIES) && error == EAGAIN; i++) {
     char name[32];
     // One that somebody is about to remove is his, lest he remove the next by that name.
     if (i) *tree = muster_process_fresh_number();
@@ -180,6 +180,17 @@ int muster_process_cgroup_make(uint64_t *tree) {
   }
   close(own);
   return made;
+}
+
+// Without the lock: whoever was to hold it may be dead, and who removes it meanwhile has seen nobody in it.
+int muster_process_cgroup_open(uint64_t tree) {
+  int own = open_own();
+  if (own < 0) return -1;
+  char name[32];
+  name_of(tree, name);
+  int folder = muster_above_stdio(openat(own, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  close(own);
+  return folder;
 }
 
 static int write_to(int folder, const char *name, const char *text) {

@@ -125,10 +125,15 @@ int muster_process_prepare(process_starting *starting, const muster_process_opti
   plan->executes = executes;
   plan->parent = getpid();
   process->flags = options->flags | (executes ? 0 : MUSTER_PROCESS_NO_COOKIE);
-  if (!(process->flags & MUSTER_PROCESS_NO_COOKIE) || options->flags & MUSTER_PROCESS_CGROUP) process->tree = muster_process_fresh_number();
+  if (!(process->flags & MUSTER_PROCESS_NO_COOKIE) || options->flags & MUSTER_PROCESS_CGROUP) {
+    process->tree = options->tree ? options->tree : muster_process_fresh_number();
+  }
   int error = plan_readiness(starting, options->readiness, process);
   if (!error) error = plan_moves(starting, options);
-  if (!error && options->flags & MUSTER_PROCESS_CGROUP) plan->cgroup = process->cgroup = muster_process_cgroup_make(&process->tree);
+  if (!error && options->flags & MUSTER_PROCESS_CGROUP) {
+    plan->cgroup = process->cgroup = muster_process_cgroup_make(&process->tree, options->tree != 0);
+    if (process->cgroup < 0) process->flags &= ~(uint32_t)MUSTER_PROCESS_CGROUP;
+  }
   if (!error) error = plan_tie(starting, process);
   if (error) muster_process_undo(starting, process);
   return error;

@@ -319,7 +319,7 @@ int muster_process_end_tree(muster_process *process, const muster_process_stop_o
 
 int muster_process_stop(muster_process *process, const muster_process_stop_options *options, muster_process_stop_report *report) {
   muster_process_stop_report unseen;
-  if (process->pid <= 0 || (process->pidfd < 0 && !process->end.kind)) return EINVAL;
+  if ((process->pid <= 0 && !process->tree) || (process->pidfd < 0 && !process->end.kind)) return EINVAL;
   if (options->signal < 0 || options->signal > 64) return EINVAL;
   muster_caller came = muster_enter();
   int error = muster_process_end_tree(process, options, report ? report : &unseen);

@@ -76,6 +76,7 @@
   X(process_promise) \
   X(process_ready) \
   X(process_stop) \
+  X(process_successor) \
   X(process_tie) \
   X(queue_death) \
   X(queue_hostile) \

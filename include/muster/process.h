@@ -145,6 +145,7 @@ typedef struct muster_process_options {
   uint32_t readiness;        // muster_process_readiness
   int32_t ready_descriptor;  // for READY_LINE: a number, at least 3, that the child has the pipe by
   uint32_t reserved;
+  uint64_t tree;  // its number in MUSTER_TREE, and its cgroup's, that no other has: for who has to know it before there is a process; 0: a fresh one
 } muster_process_options;
 
 // What a start has failed at.
@@ -207,7 +208,7 @@ typedef struct muster_process {
   int32_t ready;       // READY_SOCKET, READY_LINE: readable when there is something to hear (muster_process_hear); else -1
   int32_t cgroup;      // the folder of its cgroup, or -1
   int32_t guard;       // the pidfd of its guard, or -1
-  uint32_t flags;      // it was started with
+  uint32_t flags;      // it was started with; CGROUP only where it has one
   uint64_t tree;       // the number in its environment; 0: none
   uint32_t readiness;
   uint32_t reserved;
@@ -247,6 +248,12 @@ int muster_process_open(int32_t pid, uint64_t start, muster_process *MUSTER_NONN
 // ended and was reaped; EBADF: not open; EINVAL: no pidfd, or one of a process that this pid namespace doesn't have; ENOENT (no /proc);
 // EMFILE, ENFILE.
 int muster_process_open_descriptor(int32_t descriptor, muster_process *MUSTER_NONNULL process) MUSTER_MUST_CHECK;
+
+// What another process has started with the number `tree` (muster_process_options), for who comes after that one and has to see all of it gone
+// (muster_process_stop). `pid` and `start` as of open; either 0: not known. Of `flags` GROUP, SESSION and CGROUP count, as it was started
+// with. It may have ended and been reaped, or never have been: then `pid` is 0, `end.kind` UNKNOWN, and what it has left is found by the number, in the environment and
+// in the names of cgroups, wherever those are. Returns 0; EINVAL: no tree, or no number of a process; EMFILE, ENFILE, ENOMEM, ENOSYS.
+int muster_process_open_tree(int32_t pid, uint64_t start, uint64_t tree, uint32_t flags, muster_process *MUSTER_NONNULL process) MUSTER_MUST_CHECK;
 
 // Closes its descriptors and removes its cgroup, if that is empty; if it isn't, its guard does when the process has ended, or the next
 // start with MUSTER_PROCESS_CGROUP below the same cgroup, once nobody lives in it. Waits for nothing and kills nobody: a child that was not waited for

@@ -177,9 +177,12 @@ void muster_process_guard_collect(void);
 
 // ---- process_cgroup.c
 
-// Makes the cgroup of a tree, whose number it may change, and removes those that were left. Returns its folder's descriptor, or -1 where
+// Makes the cgroup of a tree, whose number it may change if nobody has chosen it, and removes those that were left. Returns its folder's descriptor, or -1 where
 // none is to be had.
-int muster_process_cgroup_make(uint64_t *tree);
+int muster_process_cgroup_make(uint64_t *tree, int chosen);
+
+// That of a tree that another has started, below this process's own: its folder, or -1.
+int muster_process_cgroup_open(uint64_t tree);
 
 // In the child: enters it. 0 or errno.
 int muster_process_cgroup_enter(int cgroup);
