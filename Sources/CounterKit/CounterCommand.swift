@@ -48,7 +48,7 @@ package struct CounterCommand: ParsableCommand {
   var missed: Int?
 
   @Option(help: "What carries the heartbeat.")
-  var heartbeat = HeartbeatKind.shm
+  var heartbeat = PairHeartbeatKind.shm
 
   @Option(help: ArgumentHelp("Append the numbers to a file of the pair's alone, each exactly once.", valueName: "file"))
   var output: String?
@@ -204,17 +204,4 @@ package struct CounterCommand: ParsableCommand {
   }
 }
 
-/// What carries the heartbeat.
-package enum HeartbeatKind: String, CaseIterable, Sendable, ExpressibleByArgument {
-  case shm, file, udp, mq, signal
-
-  var heartbeat: ProcessPairHeartbeat {
-    switch self {
-    case .shm: .sharedMemory
-    case .file: .file()
-    case .udp: .udp
-    case .mq: .messageQueue
-    case .signal: .signals
-    }
-  }
-}
+extension PairHeartbeatKind: ExpressibleByArgument {}

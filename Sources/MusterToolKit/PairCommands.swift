@@ -47,20 +47,7 @@ struct PairStatusCommand: ParsableCommand {
   }
 }
 
-/// What carries the heartbeat.
-enum PairHeartbeatKind: String, ExpressibleByArgument, CaseIterable {
-  case shm, file, udp, mq, signal
-
-  var heartbeat: ProcessPairHeartbeat {
-    switch self {
-    case .shm: .sharedMemory
-    case .file: .file()
-    case .udp: .udp
-    case .mq: .messageQueue
-    case .signal: .signals
-    }
-  }
-}
+extension PairHeartbeatKind: ExpressibleByArgument {}
 
 struct PairRunCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
