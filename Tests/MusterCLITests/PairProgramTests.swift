@@ -61,6 +61,30 @@ struct PairProgramTests {
   }
 
   @Test(
+    "Runner and guard killed: who is of the command by its cgroup alone is found",
+    .enabled("a cgroup of its own") { try await PairStage.canHaveCgroup() })
+  func escaped() async throws {
+    let stage = try PairStage("pair-cgroup")
+    defer { stage.remove() }
+    try stage.put("wipes")
+    async let first = stage.run()
+    _ = try await stage.wait(commands: 1, isBackedUp: false)
+    async let second = stage.run()
+    let primary = try #require(try await stage.wait(commands: 1, isBackedUp: true).primary).process
+    let orphan = try #require(stage.commands.last)
+    defer { kill(orphan, SIGKILL) }
+    let guardian = try #require(children(of: primary).first { name(of: $0) == "muster-guard" })
+    kill(guardian, SIGKILL)
+    kill(primary, SIGKILL)
+    _ = try await stage.wait(commands: 2, isBackedUp: false)
+    #expect(stage.log == [stage.line(epoch: 1, takeovers: 0), stage.line(epoch: 2, takeovers: 1)])
+    try stage.end(0)
+    #expect(try await first.signal == SIGKILL)
+    #expect(try await second.status == 0)
+    try await stage.expectNothingLeft()
+  }
+
+  @Test(
     "Who would not die is told, and waited for, by the next runner as well; --force goes on beside them",
     .enabled("root, and programs that may become it") { try await PairStage.canBeNobody() })
   func survivor() async throws {

@@ -87,6 +87,25 @@ struct PairStage: Sendable {
     return try await Program(path: Self.setpriv).run(Self.nobody + [Program.muster.path] + arguments)
   }
 
+  /// "wipes": the orphans have no mark of their command's in the environment, so a cgroup alone says whose they are. "quiet": the command that says
+  /// that it is well stops to.
+  func put(_ file: String) throws { try "".write(toFile: "\(folder)/\(file)", atomically: true, encoding: .utf8) }
+
+  static func canHaveCgroup() async throws -> Bool {
+    var configuration = ChildProcess.Configuration(.named("sleep"), arguments: ["1000"])
+    configuration.hasCgroup = true
+    let child = try ChildProcess(configuration)
+    let has = child.hasCgroup
+    _ = try await child.stop(grace: .zero)
+    return has
+  }
+
+  /// The newest command, and its orphan.
+  var commands: [Int32] {
+    let data = FileManager.default.contents(atPath: folder + "/checkpoint") ?? Data()
+    return String(decoding: data, as: UTF8.self).split { " \n".contains($0) }.compactMap { Int32($0) }
+  }
+
   /// Each command looks whether the one before it, and the orphan that it left in a session of its own, deaf to SIGTERM, are gone; then says so.
   /// It goes on until it is told what to exit with.
   private static let script = #"""
@@ -100,7 +119,8 @@ struct PairStage: Sendable {
       "$0/setpriv" --reuid 0 sh -c 'echo $$ > "$0/new-survivor"; mv "$0/new-survivor" "$0/survivor"; exec sleep 1000' "$0" &
       while [ ! -e "$0/survivor" ]; do sleep 0.01; done
     fi
-    (setsid sh -c 'trap "" TERM; echo $$ > "$0/new"; mv "$0/new" "$0/orphan"; exec sleep 1000' "$0" &)
+    if [ -e "$0/wipes" ]; then wipe='env -u MUSTER_TREE'; else wipe=; fi
+    (setsid $wipe sh -c 'trap "" TERM; echo $$ > "$0/new"; mv "$0/new" "$0/orphan"; exec sleep 1000' "$0" &)
     while [ ! -e "$0/orphan" ]; do sleep 0.01; done
     echo "$$ $(cat "$0/orphan")" > "$0/state"
     rm "$0/orphan"
@@ -112,11 +132,24 @@ struct PairStage: Sendable {
     exit "$status"
     """#
 
-  func run(_ options: String...) async throws -> Program.Outcome {
+  func run(_ options: String...) async throws -> Program.Outcome { try await run(options, script: Self.script) }
+
+  func run(_ options: [String], script: String) async throws -> Program.Outcome {
     try await muster(
-      ["pair", "run", name, "--checkpoint", "\(folder)/checkpoint"] + options
-        + ["--", "sh", "-c", Self.script, folder])
+      ["pair", "run", name, "--checkpoint", "\(folder)/checkpoint"] + options + ["--", "sh", "-c", script, folder])
   }
+
+  /// A command that says that it is well, until it is told to be quiet.
+  func runTelling(_ options: String...) async throws -> Program.Outcome {
+    let script = """
+      ulimit -c 0
+      echo "$MUSTER_PAIR_NAME $MUSTER_PAIR_ROLE $MUSTER_PAIR_EPOCH $MUSTER_PAIR_TAKEOVERS" >> "$0/log"
+      exec \(Program.peer.path) keep-telling "$0"
+      """
+    return try await run(options, script: script)
+  }
+
+  func has(_ file: String) -> Bool { access("\(folder)/\(file)", F_OK) == 0 }
 
   /// What the commands have written down.
   var log: [String] {

@@ -38,26 +38,16 @@ struct PairCommand {
   /// The group that somebody else's leads, or has led; 0: none. C knows it only until its leader is reaped.
   private var group: Int32 = 0
 
+  private static let flags: muster_process_flags = [.MUSTER_PROCESS_GROUP, .MUSTER_PROCESS_CGROUP]
+
   /// One that somebody else has started, living or not.
   init(_ record: PairCommandRecord, in name: String) throws(ProcessPairError) {
     process = muster_process()
     let pid = Int32(truncatingIfNeeded: record.pid)
-    let status = record.pid == 0 ? ESRCH : muster_process_open(pid, record.start, &process)
-    // Another one that has the number by now may lead a group of its own.
-    group = status == ESTALE ? 0 : pid
-    switch status {
-    case 0: process.flags = muster_process_flags.MUSTER_PROCESS_GROUP.rawValue
-    case ESRCH, ESTALE:
-      // What it has left behind is found by the number alone; no process has this pid.
-      process.pid = Int32.max
-      process.pidfd = -1
-      process.ready = -1
-      process.cgroup = -1
-      process.guard = -1
-      process.end.kind = .MUSTER_PROCESS_UNKNOWN
-    default: throw ProcessPairError("watch the command, process \(pid), of", name, status: status)
-    }
-    process.tree = record.tree
+    let status = muster_process_open_tree(pid, record.start, record.tree, UInt32(Self.flags.rawValue), &process)
+    guard status == 0 else { throw ProcessPairError("find what is left of the command of", name, status: status) }
+    // Another process that has the number by now may lead a group of its own.
+    group = process.pid > 0 || !PairGroup.isNumber(pid) ? pid : 0
   }
 
   /// Starts it.
@@ -65,15 +55,13 @@ struct PairCommand {
     var process = muster_process()
     var status = EINVAL
     PairSpawn.withStrings(command) { arguments in
-      PairSpawn.withStrings(Self.environment(tree, variables)) { environment in
+      PairSpawn.withStrings(Self.environment(variables)) { environment in
         var options = muster_process_options()
         options.path = arguments?[0]
         options.arguments = arguments
         options.environment = environment
-        let flags: muster_process_flags = [
-          .MUSTER_PROCESS_SEARCH, .MUSTER_PROCESS_GROUP, .MUSTER_PROCESS_GUARD, .MUSTER_PROCESS_CGROUP,
-        ]
-        options.flags = UInt32(flags.rawValue)
+        options.tree = tree
+        options.flags = UInt32(Self.flags.union([.MUSTER_PROCESS_SEARCH, .MUSTER_PROCESS_GUARD]).rawValue)
         // A group in the background that reads from the terminal would be stopped.
         if isatty(STDIN_FILENO) == 1 {
           options.streams.0.kind = muster_process_stream_kind.MUSTER_PROCESS_STREAM_NULL.rawValue
@@ -85,15 +73,11 @@ struct PairCommand {
     self.process = process
   }
 
-  /// The outer numbers stay, as this process may itself be in somebody's tree.
-  private static func environment(_ tree: UInt64, _ variables: [String: String]) -> [String] {
-    let outer = getenv("MUSTER_TREE").map { String(cString: $0) + "," } ?? ""
-    var added = variables
-    added["MUSTER_TREE"] = outer + String(tree, radix: 16)
+  private static func environment(_ variables: [String: String]) -> [String] {
     let kept = PairSpawn.inherited().filter { entry in
-      added[String(entry.prefix { $0 != "=" })] == nil
+      variables[String(entry.prefix { $0 != "=" })] == nil
     }
-    return kept + added.map { "\($0)=\($1)" }
+    return kept + variables.map { "\($0)=\($1)" }
   }
 
   mutating func close() { muster_process_close(&process) }

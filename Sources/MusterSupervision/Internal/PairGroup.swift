@@ -18,6 +18,9 @@ enum PairGroup {
     return all
   }
 
+  /// Whether a process has it.
+  static func isNumber(_ pid: Int32) -> Bool { pid > 0 && (kill(pid, 0) == 0 || errno == EPERM) }
+
   /// Whether there is anybody, dead ones that nobody has reaped included.
   static func exists(_ group: Int32) -> Bool { kill(-group, 0) == 0 || errno == EPERM }
 
