@@ -19,6 +19,8 @@ package final class PairRunner {
     package var checkpoint: String
     /// Whether to go on although processes of the old command would not die.
     package var isForced = false
+    /// Within this time, again and again, the command has to say that it is well. `nil`: it need not.
+    package var watchdog: Duration?
     package var options = ProcessPairOptions()
 
     package init(name: String, command: [String], checkpoint: String) {

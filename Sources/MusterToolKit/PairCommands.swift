@@ -61,7 +61,8 @@ struct PairRunCommand: ParsableCommand {
 
       The command finds in its environment: MUSTER_PAIR_NAME, MUSTER_PAIR_ROLE (primary), MUSTER_PAIR_EPOCH (rises with \
       each runner that leads), MUSTER_PAIR_TAKEOVERS, and MUSTER_PAIR_CHECKPOINT: a path, the same each time, for what \
-      the next command is to go on from. It is the command's to write and to remove.
+      the next command is to go on from. It is the command's to write and to remove. With --watchdog also NOTIFY_SOCKET \
+      and WATCHDOG_USEC, as a service of systemd's with WatchdogSec= does (sd_notify(3)).
 
       Exit status: the command's; 128 + the signal's number when a signal killed it; 126 or 127 when it could not be \
       started; 125 after too many takeovers; 3 there are two runners already; of the one that stood by, 0 when the pair \
@@ -95,6 +96,13 @@ struct PairRunCommand: ParsableCommand {
     transform: DurationArgument.init(typed:))
   var within: DurationArgument?
 
+  @Option(
+    help: ArgumentHelp(
+      "The command is taken for hung when for so long it has not sent WATCHDOG=1 to NOTIFY_SOCKET.",
+      valueName: "duration"),
+    transform: DurationArgument.init(typed:))
+  var watchdog: DurationArgument?
+
   @Flag(help: "Run the command although processes of the old one would not die.")
   var force = false
 
@@ -111,6 +119,9 @@ struct PairRunCommand: ParsableCommand {
     if !(1...1_000_000).contains(missed) { throw ValidationError("--missed must be 1 to 1000000") }
     if !(1...32).contains(takeovers) { throw ValidationError("--takeovers must be 1 to 32") }
     if let within, within.nanoseconds <= 0 { throw ValidationError("--within must be some time") }
+    if let watchdog, !(10_000_000...86_400_000_000_000).contains(watchdog.nanoseconds) {
+      throw ValidationError("--watchdog must be 10ms to 24h")
+    }
     if checkpoint == "" { throw ValidationError("--checkpoint needs a path") }
   }
 
@@ -119,6 +130,7 @@ struct PairRunCommand: ParsableCommand {
     var task = PairRunner.Task(
       name: name, command: command, checkpoint: checkpoint ?? "/dev/shm/\(name).checkpoint")
     task.isForced = force
+    task.watchdog = watchdog?.duration
     task.options.heartbeat = heartbeat.heartbeat
     task.options.missed = missed
     task.options.takeovers = takeovers

@@ -116,6 +116,31 @@ struct PairProgramTests {
     try await stage.expectNothingLeft()
   }
 
+  @Test(
+    "A command that is quiet or stopped for longer than its watchdog has it is taken for hung",
+    arguments: [false, true])
+  func watchdog(isStopped: Bool) async throws {
+    let stage = try PairStage("pair-watchdog-\(isStopped)")
+    defer { stage.remove() }
+    async let first = stage.runTelling("--watchdog", "2s")
+    _ = try await stage.wait(commands: 1, isBackedUp: false)
+    async let second = stage.runTelling("--watchdog", "2s")
+    let both = try await stage.wait(commands: 1, isBackedUp: true)
+    let (primary, backup) = try (#require(both.primary).process, #require(both.backup).process)
+    try await expectEventually { stage.has("well") }
+    #expect(stage.log == [stage.line(epoch: 1, takeovers: 0)])
+    let command = try #require(children(of: primary).first { name(of: $0) == "muster-peer" })
+    if isStopped { kill(command, SIGSTOP) } else { try stage.put("quiet") }
+    let hung = try await first
+    #expect(hung.status == 128 + SIGABRT)
+    #expect(hung.errors.contains("the command has not said WATCHDOG=1 for 2"))
+    _ = try await stage.wait(commands: 2, isBackedUp: false)
+    #expect(stage.log == [stage.line(epoch: 1, takeovers: 0), stage.line(epoch: 2, takeovers: 1)])
+    kill(backup, SIGTERM)
+    #expect(try await second.status == 128 + SIGTERM)
+    try await stage.expectNothingLeft()
+  }
+
   @Test("A command that fails hands over, with its status; one that exits with 0 ends the pair")
   func failure() async throws {
     let stage = try PairStage("pair-failure")

@@ -30,6 +30,7 @@ struct Peer {
     case "keep-logging": try keepLogging(RegionName(arguments[1]))
     case "drain-log": try await drainLog(RegionName(arguments[1]), to: FilePath(arguments[2]))
     case "tell": try tell()
+    case "keep-telling": try keepTelling(in: arguments[1])
     default: exit(2)
     }
   }
@@ -39,6 +40,22 @@ struct Peer {
     try ProcessNotice.tell(.ready, .status("on its way"))
     _ = readLine()
     try ProcessNotice.tell(.watchdog, .stopping, .error(.noSpace))
+    while true { pause() }
+  }
+
+  /// Says that it is well until there is a file "quiet"; tells by a file "well" that it has done so for twice as long as it need not.
+  static func keepTelling(in folder: String) throws {
+    let limit = Duration.microseconds(Int64(getenv("WATCHDOG_USEC").map { String(cString: $0) } ?? "") ?? 0)
+    let begin = ContinuousClock.now
+    // Not the backtrace of Swift's.
+    signal(SIGABRT, SIG_DFL)
+    while unlink(folder + "/quiet") != 0 {
+      try ProcessNotice.tell(.watchdog)
+      if limit > .zero, ContinuousClock.now - begin > limit * 2 {
+        close(open(folder + "/well", O_CREAT | O_WRONLY, 0o600))
+      }
+      usleep(20_000)
+    }
     while true { pause() }
   }
 

@@ -50,8 +50,10 @@ struct PairCommand {
     group = process.pid > 0 || !PairGroup.isNumber(pid) ? pid : 0
   }
 
-  /// Starts it.
-  init(_ command: [String], tree: UInt64, adding variables: [String: String]) throws(NotStarted) {
+  /// Starts it. `isHeard`: it may tell something by the socket that its NOTIFY_SOCKET names.
+  init(
+    _ command: [String], tree: UInt64, adding variables: [String: String], isHeard: Bool
+  ) throws(NotStarted) {
     var process = muster_process()
     var status = EINVAL
     PairSpawn.withStrings(command) { arguments in
@@ -62,6 +64,7 @@ struct PairCommand {
         options.environment = environment
         options.tree = tree
         options.flags = UInt32(Self.flags.union([.MUSTER_PROCESS_SEARCH, .MUSTER_PROCESS_GUARD]).rawValue)
+        if isHeard { options.readiness = muster_process_readiness.MUSTER_PROCESS_READY_SOCKET.rawValue }
         // A group in the background that reads from the terminal would be stopped.
         if isatty(STDIN_FILENO) == 1 {
           options.streams.0.kind = muster_process_stream_kind.MUSTER_PROCESS_STREAM_NULL.rawValue
@@ -74,8 +77,10 @@ struct PairCommand {
   }
 
   private static func environment(_ variables: [String: String]) -> [String] {
+    // Who is meant by the watchdog of this process's own supervisor is this process.
     let kept = PairSpawn.inherited().filter { entry in
-      variables[String(entry.prefix { $0 != "=" })] == nil
+      let name = String(entry.prefix { $0 != "=" })
+      return variables[name] == nil && !(variables["WATCHDOG_USEC"] != nil && name == "WATCHDOG_PID")
     }
     return kept + variables.map { "\($0)=\($1)" }
   }
@@ -83,6 +88,8 @@ struct PairCommand {
   mutating func close() { muster_process_close(&process) }
 
   var descriptor: Int32 { process.pidfd }
+  /// Readable when it has told something; -1: it is not heard.
+  var notices: Int32 { process.ready }
   var pid: Int32 { process.pid }
 
   func record(_ tree: UInt64) -> PairCommandRecord {
@@ -90,6 +97,14 @@ struct PairCommand {
   }
 
   func signal(_ number: Int32) { _ = withUnsafePointer(to: process) { muster_process_signal($0, number) } }
+
+  /// Whether it has said WATCHDOG=1 since the last time.
+  mutating func hasSaidThatItIsWell() -> Bool {
+    let before = process.notice.watchdogs
+    guard process.ready >= 0 else { return false }
+    _ = muster_process_hear(&process)
+    return process.notice.watchdogs != before
+  }
 
   /// Kills all of it that lives, and looks again, for so long.
   mutating func kill(within nanoseconds: Int64) -> Left {

@@ -140,7 +140,8 @@ final class PairRunnerLead {
     try keep(PairCommandRecord(tree: tree))
     var command: PairCommand
     do throws(PairCommand.NotStarted) {
-      command = try PairCommand(runner.task.command, tree: tree, adding: variables())
+      command = try PairCommand(
+        runner.task.command, tree: tree, adding: variables(), isHeard: runner.task.watchdog != nil)
     } catch {
       let text = String(cString: muster_status_text(error.errno))
       runner.tell("can't start “\(runner.task.command[0])”: \(text)")
@@ -152,7 +153,7 @@ final class PairRunnerLead {
     said.mode = UInt64(muster_pair_mode.MUSTER_PAIR_DEGRADED.rawValue)
     try store.say(said)
     runner.tell("runs the command, process \(command.pid), epoch \(said.epoch)")
-    try watch(command)
+    if try !watch(&command) { try abort(command) }
     let isGone = try bury(&command)
     let end = command.end
     runner.tell("the command \(PairSpawn.phrase(end))")
@@ -162,10 +163,12 @@ final class PairRunnerLead {
   }
 
   private func variables() -> [String: String] {
-    [
+    var all = [
       "MUSTER_PAIR_NAME": pair.name, "MUSTER_PAIR_ROLE": "primary", "MUSTER_PAIR_EPOCH": "\(said.epoch)",
       "MUSTER_PAIR_TAKEOVERS": "\(said.takeovers)", "MUSTER_PAIR_CHECKPOINT": runner.task.checkpoint,
     ]
+    if let watchdog = runner.task.watchdog { all["WATCHDOG_USEC"] = "\(watchdog.coreNanoseconds / 1000)" }
+    return all
   }
 
   private func keep(_ record: PairCommandRecord) throws(ProcessPairError) {
@@ -185,14 +188,36 @@ final class PairRunnerLead {
     if let failure { throw failure }
   }
 
-  private func watch(_ command: PairCommand) throws(ProcessPairError) {
+  /// Until it ends; or false: it lives, and has not said for too long that it is well.
+  private func watch(_ command: inout PairCommand) throws(ProcessPairError) -> Bool {
+    var watchdog = runner.task.watchdog.map {
+      PairWatchdog(limit: $0.coreNanoseconds, at: muster_clock_now())
+    }
     while !PairWaiting.canBeRead(command.descriptor) {
-      PairWaiting.sleep([command.descriptor, signals.descriptor], until: nextBeat)
+      PairWaiting.sleep(
+        [command.descriptor, command.notices, signals.descriptor], until: min(nextBeat, watchdog?.due ?? .max))
+      let hasSpoken = command.hasSaidThatItIsWell()
+      // Who was asked to end may take his time.
+      if asked == nil, watchdog?.looks(at: muster_clock_now(), hasSpoken: hasSpoken) == true { return false }
       while let number = signals.next() {
         // A terminal that is closed is a death as any other.
         if number != SIGHUP { asked = number }
         command.signal(number)
       }
+      try beatIfDue()
+    }
+    return true
+  }
+
+  /// One that hangs: by the signal that leaves a core, and some time to write it.
+  private func abort(_ command: PairCommand) throws(ProcessPairError) {
+    runner.tell(
+      "the command has not said WATCHDOG=1 for \(runner.task.watchdog ?? .zero): taken for hung, and ended by SIGABRT")
+    command.signal(SIGABRT)
+    command.signal(SIGCONT)
+    let deadline = muster_deadline_after(1_000_000_000)
+    while !PairWaiting.canBeRead(command.descriptor), muster_clock_now() < deadline {
+      PairWaiting.sleep([command.descriptor], until: min(nextBeat, deadline))
       try beatIfDue()
     }
   }
