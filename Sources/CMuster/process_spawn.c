@@ -96,9 +96,10 @@ static int is_refusal(int error) { return error == ENOSYS || error == EPERM || e
 
 static int clone_child(process_starting *starting, const child_memory *memory, muster_process *process, muster_process_step *step) {
   process_plan *plan = &starting->plan;
-  int pidfd = -1;
+  int pidfd = -1, flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD;
   *step = MUSTER_PROCESS_STEP_CLONE;
-  pid_t pid = clone(muster_process_child, memory->start + STACK, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, plan, &pidfd);
+  pid_t pid = plan->cgroup < 0 ? -1 : muster_process_clone_into(plan, (uint64_t)flags, memory->start, STACK, &pidfd);
+  if (pid < 0) pid = clone(muster_process_child, memory->start + STACK, flags | SIGCHLD, plan, &pidfd);
   if (pid < 0) return errno;
   process->pid = pid;
   process->pidfd = muster_above_stdio(pidfd);

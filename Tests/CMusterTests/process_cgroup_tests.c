@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -200,9 +201,66 @@ static void who_looks_for_the_left_harms_no_fresh_one(void) {
   for (int i = 0; i < 4; i++) test_join(makers[i], 0);
 }
 
+static int is_member(const char *folder, int32_t pid) {
+  char path[PATH_MAX + 16], line[32];
+  int is = 0;
+  snprintf(path, sizeof path, "%s/cgroup.procs", folder);
+  FILE *file = fopen(path, "re");
+  REQUIRE(file);
+  while (fgets(line, sizeof line, file)) is |= atoi(line) == pid;
+  fclose(file);
+  return is;
+}
+
+static void start_refused(void *context) {
+  muster_process process;
+  char folder[PATH_MAX];
+  int32_t *pid = context;
+  muster_process_stop_options now = {.deadline = soon()};
+  start_shell(&process, "exec sleep 1000", MUSTER_PROCESS_CGROUP);
+  if (process.cgroup >= 0) {
+    folder_of(&process, folder);
+    CHECK(is_member(folder, process.pid));
+    *pid = process.pid;
+  }
+  CHECK_STATUS(muster_process_stop(&process, &now, NULL), 0);
+  muster_process_close(&process);
+  CHECK(!*pid || !stands(folder));
+}
+
+// Nobody can write to its file: so it did not move there.
+static void start_without_moving(void *context) {
+  refuse_flags(SYS_openat, 2, O_WRONLY, EACCES);
+  start_refused(context);
+}
+
+static void start_by_moving(void *context) {
+  refuse_flags(SYS_clone3, 0, ~0U, ENOSYS);
+  start_refused(context);
+}
+
+static void start_in(void (*way)(void *)) {
+  int32_t *pid = shared_memory(sizeof *pid);
+  pid_t parent = test_fork(way, pid);
+  test_join(parent, 0);
+  if (!*pid) test_skip("no cgroup of our own may be made here");
+}
+
+static void it_is_made_there(void) {
+#if defined(__x86_64__) && defined(__LP64__)
+  start_in(start_without_moving);
+#else
+  test_skip("made elsewhere, and moved there");
+#endif
+}
+
+static void where_it_cannot_be_it_moves_there(void) { start_in(start_by_moving); }
+
 TEST_SUITE(process_cgroup, {"what_is_closed_alive_is_removed_by_the_next", what_is_closed_alive_is_removed_by_the_next, 0},
            {"what_another_looks_at_is_not_forgotten", what_another_looks_at_is_not_forgotten, 0},
            {"a_guard_removes_it_at_once", a_guard_removes_it_at_once, 0},
+           {"it_is_made_there", it_is_made_there, 0},
+           {"where_it_cannot_be_it_moves_there", where_it_cannot_be_it_moves_there, 0},
            {"what_is_held_is_nobody_elses", what_is_held_is_nobody_elses, 0},
            {"what_a_killed_one_made_is_removed_by_the_next", what_a_killed_one_made_is_removed_by_the_next, 0},
            {"who_looks_for_the_left_harms_no_fresh_one", who_looks_for_the_left_harms_no_fresh_one, 60});

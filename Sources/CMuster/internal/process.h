@@ -82,6 +82,10 @@ void muster_process_report(const process_plan *plan);
 // All of it, for the stack of a clone. Ends the child if it fails.
 int muster_process_child(void *plan);
 
+// Such a clone of this process, that is in plan->cgroup from its first instruction on. Returns its pid; -1: this kernel, processor or sandbox has no
+// such call, and it has to enter it by itself.
+pid_t muster_process_clone_into(process_plan *plan, uint64_t flags, void *stack, size_t size, int *pidfd);
+
 // What the parent of either kind of child prepares before there is one.
 typedef struct process_starting {
   process_plan plan;
