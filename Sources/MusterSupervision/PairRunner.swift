@@ -73,7 +73,15 @@ package final class PairRunner {
   }
 
   private func lead(_ signals: PairSignals, _ alive: PairAlive) throws(ProcessPairError) -> Int32 {
-    try PairRunnerLead(self, try store(mayCreate: true), signals, alive, after: nil).run()
+    let store: PairStore
+    do throws(ProcessPairError) {
+      store = try self.store(mayCreate: true)
+    } catch {
+      // Nobody has led.
+      alive.release()
+      throw error
+    }
+    return try PairRunnerLead(self, store, signals, alive, after: nil).run()
   }
 
   /// `nil`: the pair is beginning, or ending: it is to be looked again.

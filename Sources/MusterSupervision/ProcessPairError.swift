@@ -97,7 +97,7 @@ public struct ProcessPairError: Error, Hashable, Sendable, CustomStringConvertib
     let first = "Can't \(operation) the pair “\(name)”: \(reason)."
     return switch code {
     case .alreadyRunning: "\(first) End that one first, or use another name."
-    case .mismatch: "\(first) Use another name, or remove it when nobody needs it."
+    case .mismatch, .corrupt: "\(first) Use another name, or remove it when nobody needs it."
     case .tooLarge: "\(first) Give the pair room for it."
     case .gaveUp: "\(first) Remove the cause; its state stays, and the next start goes on from it."
     default: first

@@ -113,6 +113,7 @@ struct PairRunCommand: ParsableCommand {
     guard !name.isEmpty, name != ".", name != "..", !name.contains("/"), !name.contains("\0"), name.utf8.count <= 200
     else { throw ValidationError("\(printable(name)): a name has 1 to 200 bytes, no '/', and is not '.' or '..'") }
     if command.isEmpty { throw ValidationError("give the command after '--'") }
+    if command[0].isEmpty { throw ValidationError("the command's name is empty") }
     if let period, !(1_000_000...3_600_000_000_000).contains(period.nanoseconds) {
       throw ValidationError("--period must be 1ms to 1h")
     }

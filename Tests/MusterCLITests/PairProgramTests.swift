@@ -180,6 +180,48 @@ struct PairProgramTests {
     try await stage.expectNothingLeft()
   }
 
+  @Test("Ctrl-C reaches what a shell waits for, too", .enabled(if: access("/usr/bin/script", X_OK) == 0))
+  func terminal() async throws {
+    let stage = try PairStage("pair-terminal")
+    defer { stage.remove() }
+    // A terminal, in which Ctrl-C is pressed when the command has begun. The shell has more to do after its child.
+    let command = "sh -c 'touch \(stage.folder)/well; sleep 1000; true'"
+    let runner = "\(Program.muster.path) pair run \(stage.name) -- \(command)"
+    let outcome = try await Program(path: "/bin/sh").run(
+      "-c",
+      """
+      (while [ ! -e "$0/well" ] && [ ! -e "$0/end" ]; do sleep 0.01; done; printf '\\003'; while [ ! -e "$0/end" ]; do sleep 0.01; done) |
+        (script -qec "$1" /dev/null; touch "$0/end")
+      """, stage.folder, runner)
+    #expect(outcome.output.contains("the command was killed by signal 2"))
+    try await stage.expectNothingLeft()
+  }
+
+  @Test("What has the name and is no pair's is refused, and left as it is")
+  func foreign() async throws {
+    let stage = try PairStage("pair-foreign")
+    defer { stage.remove() }
+    let path = "/dev/shm/\(stage.name)"
+    let file = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0o600)
+    defer { unlink(path) }
+    #expect(write(file, "mine", 4) == 4)
+    close(file)
+    let outcome = try await stage.run()
+    #expect(outcome.status == 1 && outcome.errors.contains("Use another name, or remove it when nobody needs it."))
+    #expect(outcome.errorLines.count == 1)
+    var information = stat()
+    #expect(stat(path, &information) == 0 && information.st_size == 4)
+    #expect(access(path + ".alive", F_OK) != 0)
+    let missing = try await Program.muster.run("pair", "run", stage.name, "--", "there-is-no-such")
+    #expect(missing.status == 1)
+    unlink(path)
+    let found = try await Program.muster.run("pair", "run", stage.name, "--", "there-is-no-such")
+    #expect(found.status == 127 && found.errors.contains("“there-is-no-such”: no program of that name is in PATH"))
+    let empty = try await Program.muster.run("pair", "run", stage.name, "--", "")
+    #expect(empty.status == 64)
+    try await stage.expectNothingLeft()
+  }
+
   @Test("A third runner is refused and told of both; SIGTERM ends a standby alone, and with the first one the pair")
   func third() async throws {
     let stage = try PairStage("pair-third")

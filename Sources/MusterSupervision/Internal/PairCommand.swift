@@ -32,6 +32,11 @@ struct PairCommand {
     var errno: Int32
     /// As shells have it.
     var status: Int32 { errno == ENOENT ? 127 : 126 }
+
+    func reason(_ program: String) -> String {
+      if errno == ENOENT, !program.contains("/") { return "no program of that name is in PATH" }
+      return String(cString: muster_status_text(errno))
+    }
   }
 
   private var process: muster_process
@@ -46,8 +51,7 @@ struct PairCommand {
     let pid = Int32(truncatingIfNeeded: record.pid)
     let status = muster_process_open_tree(pid, record.start, record.tree, UInt32(Self.flags.rawValue), &process)
     guard status == 0 else { throw ProcessPairError("find what is left of the command of", name, status: status) }
-    // Another process that has the number by now may lead a group of its own.
-    group = process.pid > 0 || !PairGroup.isNumber(pid) ? pid : 0
+    group = pid
   }
 
   /// Starts it. `isHeard`: it may tell something by the socket that its NOTIFY_SOCKET names.
@@ -98,6 +102,12 @@ struct PairCommand {
 
   func signal(_ number: Int32) { _ = withUnsafePointer(to: process) { muster_process_signal($0, number) } }
 
+  /// As if it were in this process's place: what a terminal sends goes to all of its group. A shell that is told alone waits for what it runs. The
+  /// group's number is its own, for nobody but this process reaps it.
+  func pass(_ signal: PairSignals.Received) {
+    if signal.isFromTerminal { PairGroup.signal(process.pid, signal.number) } else { self.signal(signal.number) }
+  }
+
   /// Whether it has said WATCHDOG=1 since the last time.
   mutating func hasSaidThatItIsWell() -> Bool {
     let before = process.notice.watchdogs
@@ -119,10 +129,11 @@ struct PairCommand {
     return .some(Array(pids.prefix(Int(report.left))), count: Int(report.left))
   }
 
-  /// A number is not given away as long as a group has it, so these are its own: but for all of it having ended, and another group of that number
-  /// having come and lost its leader meanwhile. So they are told, and not killed.
+  /// Those of the group of a leader that is reaped, whom C does not count: by the number alone. As long as the group has anybody, no other
+  /// process gets that number; and as long as the leader is not reaped, C has seen to its group. So who has the number says that nobody is left.
+  /// But all may have ended, and another group of that number have come and lost its leader meanwhile: so these are told, and not killed.
   private func leftOfGroup() -> Left {
-    guard group > 1, PairGroup.exists(group) else { return .nobody }
+    guard group > 1, !PairGroup.isNumber(group), PairGroup.exists(group) else { return .nobody }
     let pids = PairGroup.members(of: group)
     return pids.isEmpty ? .nobody : .some(Array(pids.prefix(Int(MUSTER_PROCESS_LEFT_MAX))), count: pids.count)
   }

@@ -18,6 +18,8 @@ enum PairGroup {
     return all
   }
 
+  static func signal(_ group: Int32, _ number: Int32) { if group > 1 { _ = kill(-group, number) } }
+
   /// Whether a process has it.
   static func isNumber(_ pid: Int32) -> Bool { pid > 0 && (kill(pid, 0) == 0 || errno == EPERM) }
 

@@ -111,7 +111,7 @@ final class PairRunnerLead {
     switch left {
     case .nobody: break
     case .some(let pids, let count):
-      runner.tell("of the old command would not die: \(Self.names(pids, of: count)); \(advice)")
+      runner.tell("processes of the old command would not die: \(Self.names(pids, of: count)); \(advice)")
     case .unknown(let status):
       runner.tell(
         "can't look whether the old command is gone: \(String(cString: muster_status_text(status))); \(advice)")
@@ -143,8 +143,8 @@ final class PairRunnerLead {
       command = try PairCommand(
         runner.task.command, tree: tree, adding: variables(), isHeard: runner.task.watchdog != nil)
     } catch {
-      let text = String(cString: muster_status_text(error.errno))
-      runner.tell("can't start “\(runner.task.command[0])”: \(text)")
+      let program = runner.task.command[0]
+      runner.tell("can't start “\(program)”: \(error.reason(program))")
       return try handOver(error.status, keepsMemory: false)
     }
     defer { command.close() }
@@ -199,10 +199,13 @@ final class PairRunnerLead {
       let hasSpoken = command.hasSaidThatItIsWell()
       // Who was asked to end may take his time.
       if asked == nil, watchdog?.looks(at: muster_clock_now(), hasSpoken: hasSpoken) == true { return false }
-      while let number = signals.next() {
+      while let signal = signals.nextReceived() {
+        if asked != nil {
+          runner.tell("the command, process \(command.pid), was asked to end before; SIGKILL would end it")
+        }
         // A terminal that is closed is a death as any other.
-        if number != SIGHUP { asked = number }
-        command.signal(number)
+        if signal.number != SIGHUP { asked = signal.number }
+        command.pass(signal)
       }
       try beatIfDue()
     }
@@ -231,7 +234,7 @@ final class PairRunnerLead {
       try beatIfDue()
       if muster_clock_now() >= deadline {
         if case .some(let pids, let count) = left {
-          runner.tell("of the command would not die: \(Self.names(pids, of: count))")
+          runner.tell("processes of the command would not die: \(Self.names(pids, of: count))")
         }
         return false
       }
@@ -250,7 +253,7 @@ final class PairRunnerLead {
     if isBackedUp { connect(status.backup.heartbeatContact) }
     beats += 1
     if let sender, !sender.send(epoch: said.epoch, number: beats, at: now) { self.sender = nil }
-    try say(isBackedUp)
+    try say(isBackedUp ? status.backup.pid : nil)
   }
 
   private func connect(_ contact: muster_heartbeat_contact) {
@@ -259,13 +262,13 @@ final class PairRunnerLead {
     sender = try? PairSender(place, to: contact, in: pair.name)
   }
 
-  private func say(_ isBackedUp: Bool) throws(ProcessPairError) {
+  private func say(_ backup: UInt64?) throws(ProcessPairError) {
     guard said.mode != UInt64(muster_pair_mode.MUSTER_PAIR_STARTING.rawValue) else { return }
-    let mode: muster_pair_mode = isBackedUp ? .MUSTER_PAIR_WORKING : .MUSTER_PAIR_DEGRADED
+    let mode: muster_pair_mode = backup == nil ? .MUSTER_PAIR_DEGRADED : .MUSTER_PAIR_WORKING
     guard said.mode != UInt64(mode.rawValue) else { return }
     said.mode = UInt64(mode.rawValue)
     try store.say(said)
-    runner.tell(isBackedUp ? "somebody stands by" : "nobody stands by")
+    runner.tell(backup.map { "process \($0) stands by" } ?? "nobody stands by")
   }
 
   // MARK: Ending

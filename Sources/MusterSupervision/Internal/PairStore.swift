@@ -63,9 +63,12 @@ final class PairStore {
     }
     guard status == 0, let pair else {
       let reason =
-        status == EPROTO && mismatch.kind != .MUSTER_MISMATCH_NONE
-        ? "it was made with \(String(cString: muster_mismatch_text(mismatch.kind)))"
-        : ProcessPairError.phrase(status)
+        switch status {
+        case EPROTO where mismatch.kind != .MUSTER_MISMATCH_NONE:
+          "it was made with \(String(cString: muster_mismatch_text(mismatch.kind)))"
+        case ENOSPC where !place.isFile: "no space is left in /dev/shm (ENOSPC)"
+        default: ProcessPairError.phrase(status)
+        }
       let file = place.isFile && place.string != name ? "its state file \(place.string): " : ""
       throw ProcessPairError("open", name, status: status, reason: file + reason)
     }

@@ -42,12 +42,20 @@ struct PairSignals {
   /// It changes when one has come: one load, where ``next()`` is a system call.
   var count: UInt32 { muster_cli_signals_seen() }
 
+  struct Received {
+    var number: Int32
+    /// By the terminal's driver, which has sent it to all of the foreground group.
+    var isFromTerminal: Bool
+  }
+
   /// The next one that has come.
-  func next() -> Int32? {
+  func next() -> Int32? { nextReceived()?.number }
+
+  func nextReceived() -> Received? {
     while descriptor >= 0, PairWaiting.canBeRead(descriptor) {
       var signal = muster_cli_signal()
       guard muster_cli_next_signal(descriptor, &signal) == 0 else { return nil }
-      if !isOfOrphans(signal) { return signal.number }
+      if !isOfOrphans(signal) { return Received(number: signal.number, isFromTerminal: signal.from_terminal != 0) }
     }
     return nil
   }
