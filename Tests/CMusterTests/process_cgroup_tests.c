@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "internal/process_tree.h"
 #include "process_support.h"
 
 static void folder_of(const muster_process *process, char folder[PATH_MAX]) {
@@ -201,6 +202,39 @@ static void who_looks_for_the_left_harms_no_fresh_one(void) {
   for (int i = 0; i < 4; i++) test_join(makers[i], 0);
 }
 
+static void await_empty(void *context) { CHECK(muster_process_cgroup_empty_by(*(int *)context, MUSTER_DEADLINE_NEVER)); }
+
+// Whether it comes to have a file of that name open.
+static int comes_to_open(pid_t pid, const char *name) {
+  for (muster_deadline end = soon(); !muster_deadline_passed(end); test_pause(1000000)) {
+    for (int i = 3; i < 64; i++) {
+      char path[64], to[PATH_MAX];
+      snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)pid, i);
+      ssize_t length = readlink(path, to, sizeof to - 1);
+      to[length > 0 ? length : 0] = 0;
+      if (strstr(to, name)) return 1;
+    }
+  }
+  return 0;
+}
+
+// By its guard, or by who looks for the left: while another waits for its last one to end.
+static void what_is_removed_meanwhile_is_empty(void) {
+  process_audit audit = audit_begin();
+  muster_process process;
+  char folder[PATH_MAX];
+  start_in_cgroup(&process, "exec sleep 1000", 0, folder);
+  pid_t waits = test_fork(await_empty, &process.cgroup);
+  CHECK(comes_to_open(waits, "cgroup.events"));
+  CHECK_EQUAL(kill(waits, SIGSTOP), 0);
+  CHECK_STATUS(muster_process_signal(&process, SIGKILL), 0);
+  CHECK_EQUAL(end_of(&process), -SIGKILL);
+  CHECK(!stands(folder));
+  CHECK_EQUAL(kill(waits, SIGCONT), 0);
+  test_join(waits, 0);
+  audit_end(&audit);
+}
+
 static int is_member(const char *folder, int32_t pid) {
   char path[PATH_MAX + 16], line[32];
   int is = 0;
@@ -259,6 +293,7 @@ static void where_it_cannot_be_it_moves_there(void) { start_in(start_by_moving);
 TEST_SUITE(process_cgroup, {"what_is_closed_alive_is_removed_by_the_next", what_is_closed_alive_is_removed_by_the_next, 0},
            {"what_another_looks_at_is_not_forgotten", what_another_looks_at_is_not_forgotten, 0},
            {"a_guard_removes_it_at_once", a_guard_removes_it_at_once, 0},
+           {"what_is_removed_meanwhile_is_empty", what_is_removed_meanwhile_is_empty, 0},
            {"it_is_made_there", it_is_made_there, 0},
            {"where_it_cannot_be_it_moves_there", where_it_cannot_be_it_moves_there, 0},
            {"what_is_held_is_nobody_elses", what_is_held_is_nobody_elses, 0},
