@@ -12,11 +12,16 @@ import Muster
 /// What a successor has to know of the command to see that it is gone. It lies in the pair's memory.
 struct PairCommandRecord: SharedPayload {
   static let payloadLayout: UInt32 = 0x7275_6E31
-  /// In `MUSTER_TREE` of its environment. Chosen, and kept, before there is a process: a runner that dies as it starts one leaves it known.
+  /// Its number, in `MUSTER_TREE` of its environment and in the name of its cgroup. Chosen, and kept, before there is a process: a runner that
+  /// dies as it starts one leaves it known.
   var tree: UInt64 = 0
   /// 0: not known yet.
   var pid: UInt64 = 0
   var start: UInt64 = 0
+
+  /// Of one that was seen gone with all that it had started, so that nobody has to look again.
+  static let gone = PairCommandRecord()
+  var isGone: Bool { tree == 0 }
 }
 
 struct PairCommand {

@@ -48,7 +48,9 @@ final class PairRunnerLead {
       isSpent = try spend()
     }
     // Also by one that gives up: with the memory the knowledge of the old command goes.
-    if let old = try lastRecord(), try !seeGone(old) { return try end(128 + (asked ?? 0), keepsMemory: true) }
+    if let old = try lastRecord(), !old.isGone, try !seeGone(old) {
+      return try end(128 + (asked ?? 0), keepsMemory: true)
+    }
     return isSpent ? try giveUp() : try runCommand()
   }
 
@@ -145,6 +147,7 @@ final class PairRunnerLead {
     } catch {
       let program = runner.task.command[0]
       runner.tell("can't start “\(program)”: \(error.reason(program))")
+      try keep(.gone)
       return try handOver(error.status, keepsMemory: false)
     }
     defer { command.close() }
@@ -155,6 +158,7 @@ final class PairRunnerLead {
     runner.tell("runs the command, process \(command.pid), epoch \(said.epoch)")
     if try !watch(&command) { try abort(command) }
     let isGone = try bury(&command)
+    if isGone { try keep(.gone) }
     let end = command.end
     runner.tell("the command \(PairSpawn.phrase(end))")
     let status = end.kind == .MUSTER_PROCESS_EXITED ? end.code : 128 + end.code
