@@ -38,6 +38,7 @@ int muster_process_open(int32_t pid, uint64_t start, muster_process *process) {
     error = ESTALE;
   } else {
     process->pid = pid;
+    process->start = start;
     process->flags = MUSTER_PROCESS_NO_COOKIE;
   }
   muster_leave(came);
@@ -55,6 +56,7 @@ int muster_process_open_tree(int32_t pid, uint64_t start, uint64_t tree, uint32_
     return error;
   }
   process->tree = tree;
+  process->start = start;
   process->flags = flags & (MUSTER_PROCESS_GROUP | MUSTER_PROCESS_SESSION | MUSTER_PROCESS_CGROUP);
   if (!(flags & MUSTER_PROCESS_CGROUP)) return 0;
   muster_caller came = muster_enter();

@@ -21,6 +21,7 @@ void muster_process_tree_of(const muster_process *process, process_tree *tree) {
   tree->pid = process->pid;
   tree->self = getpid();
   tree->number = process->flags & MUSTER_PROCESS_NO_COOKIE ? 0 : process->tree;
+  tree->start = process->start;
   tree->cgroup = process->flags & MUSTER_PROCESS_CGROUP ? process->tree : 0;
   // It lives or is a zombie, so its number is its own, and that of its group and session.
   if (process->pidfd < 0 || muster_process_pidfd_signal(process->pidfd, 0) == ESRCH) return;

@@ -164,6 +164,25 @@ static void who_lives_is_ended_with_its_group(void) {
   audit_end(&audit);
 }
 
+// Without its main process, by the time when that was started: who is older is another's, though he has the number.
+static void who_is_older_is_left_alone(void) {
+  process_audit audit = audit_begin();
+  starter *with = begin("echo $$; exec sleep 1000", 0);
+  leave_behind(with);
+  muster_process process;
+  muster_process_stop_report report;
+  muster_process_stop_options now = {.deadline = soon()};
+  // A number that nobody has.
+  CHECK_STATUS(muster_process_open_tree(INT32_MAX, with->start + 1, with->tree, with->flags, &process), 0);
+  CHECK_STATUS(muster_process_stop(&process, &now, &report), 0);
+  CHECK_EQUAL(report.found, 0);
+  muster_process_close(&process);
+  CHECK_STATUS(muster_process_open_tree(INT32_MAX, with->start, with->tree, with->flags, &process), 0);
+  is_ended(&process, with->pid, &report);
+  CHECK_EQUAL(report.found, 1);
+  audit_end(&audit);
+}
+
 static void what_is_no_tree_is_refused(void) {
   muster_process process;
   CHECK_STATUS(muster_process_open_tree(getpid(), 0, 0, 0, &process), EINVAL);
@@ -180,4 +199,5 @@ TEST_SUITE(process_successor, {"who_escaped_is_found_by_its_cgroup", who_escaped
            {"and_by_who_is_in_another_cgroup", and_by_who_is_in_another_cgroup, 0},
            {"without_a_cgroup_it_is_found_by_the_number", without_a_cgroup_it_is_found_by_the_number, 0},
            {"who_lives_is_ended_with_its_group", who_lives_is_ended_with_its_group, 0},
+           {"who_is_older_is_left_alone", who_is_older_is_left_alone, 0},
            {"what_is_no_tree_is_refused", what_is_no_tree_is_refused, 0});

@@ -210,6 +210,7 @@ typedef struct muster_process {
   int32_t guard;       // the pidfd of its guard, or -1
   uint32_t flags;      // it was started with; CGROUP only where it has one
   uint64_t tree;       // the number in its environment; 0: none
+  uint64_t start;      // of open and open_tree: as it was given; else 0. Who is older belongs to another
   uint32_t readiness;
   uint32_t reserved;
   muster_process_end end;  // kind is LIVES until its end was learned of by this handle
