@@ -27,6 +27,12 @@ figures_pair() {
     figure pair.takeover-sized pair.takeover pair.floor-sized us - \
       'the same, beside that of a program of the same size'
   fi
+  if wanted pair.run; then
+    repeat take 'pair.run pair.run-command pair.run-floor' "$build/pair_run" $samples "$build/muster"
+    figure pair.run pair.run pair.run-floor us - \
+      "muster pair run, SIGKILL of the runner to the next command's first instruction, beside pidfd, kill, fork, exec"
+    figure pair.run-command pair.run-command pair.run-floor us - 'the same, SIGKILL of the command'
+  fi
   if wanted pair.hang; then
     take 'pair.hang pair.missed' "$build/pair_takeover" hang $samples "$build/benchmark-pair"
     figure pair.hang pair.hang pair.missed periods 1 \
