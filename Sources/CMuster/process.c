@@ -45,7 +45,6 @@ int muster_process_open(int32_t pid, uint64_t start, muster_process *process) {
   return error;
 }
 
-// What stands behind a name at the start of a line; 0: nothing.
 int muster_process_open_tree(int32_t pid, uint64_t start, uint64_t tree, uint32_t flags, muster_process *process) {
   muster_process_clear(process);
   if (!tree || pid < 0) return EINVAL;
@@ -65,6 +64,7 @@ int muster_process_open_tree(int32_t pid, uint64_t start, uint64_t tree, uint32_
   return 0;
 }
 
+// What stands behind a name at the start of a line; 0: nothing.
 static long read_number(const char *text, const char *name) {
   for (const char *line = text; line; line = strchr(line, '\n')) {
     if (*line == '\n') line++;

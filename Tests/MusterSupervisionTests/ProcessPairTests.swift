@@ -89,7 +89,7 @@ struct ProcessPairTests {
       let (last, _) = try await pair.both()
       // Handing over is no death, and is not counted against the step.
       #expect(pair.status()?.escalation.map { $0.attempt <= 1 } ?? true)
-      for process in pair.processes() { kill(process, SIGKILL) }
+      try await pair.killAll()
       _ = try? await first.waitForEnd()
       #expect(last == (isPrimary ? backup : primary))
       pair.expectCounted(to: nil)
@@ -192,12 +192,7 @@ struct ProcessPairTests {
       try await pair.eventually("some numbers, and a backup") {
         pair.numbers.count > 20 && pair.told("as its backup") >= 1
       }
-      // One of them may have begun to take over meanwhile.
-      try await pair.eventually("all are killed") {
-        let left = pair.processes()
-        for process in left { kill(process, SIGKILL) }
-        return left.isEmpty
-      }
+      try await pair.killAll()
       _ = try await first.waitForEnd()
       let before = UInt64(pair.numbers.count)
       let second = try pair.start(["to=\(before + 20)"] + file)

@@ -71,7 +71,7 @@ struct PairUnderTest: Sendable {
   func both(revive: () throws -> Void = {}) async throws -> (primary: Int32, backup: Int32) {
     var found: (Int32, Int32)?
     try await eventually("there are both") {
-      if processes().isEmpty { try revive() }
+      if isEmpty { try revive() }
       guard let status = status(), let primary = status.primary, let backup = status.backup,
         status.primaryLife == .alive, status.backupLife == .alive, primary.mode == .working,
         backup.epoch == primary.epoch
@@ -84,19 +84,41 @@ struct PairUnderTest: Sendable {
 
   /// Nobody of it is left.
   func gone() async throws {
-    try await eventually("all have ended") { processes().isEmpty }
+    try await eventually("all have ended") { isEmpty }
+  }
+
+  /// One that is just being executed has no arguments for a moment: it may be of this pair, or of another.
+  var isEmpty: Bool {
+    processes().isEmpty
+      && !allProcesses().contains {
+        contents("/proc/\($0)/cmdline").isEmpty
+          && FilePath(Self.link("/proc/\($0)/exe")).lastComponent == executable.lastComponent
+      }
+  }
+
+  /// All of it, and who is just being started; one of them may have begun to take over meanwhile.
+  func killAll() async throws {
+    try await eventually("all are killed") {
+      for process in processes() { kill(process, SIGKILL) }
+      return isEmpty
+    }
   }
 
   /// Its processes, by their arguments: zombies have none.
   func processes() -> [Int32] {
+    allProcesses().filter {
+      let arguments = contents("/proc/\($0)/cmdline").split(separator: "\0")
+      return arguments.count > 1 && arguments[1] == name
+    }
+  }
+
+  private func allProcesses() -> [Int32] {
     guard let folder = opendir("/proc") else { return [] }
     defer { closedir(folder) }
     var found: [Int32] = []
     while let entry = readdir(folder) {
       let text = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-      guard let pid = Int32(text) else { continue }
-      let arguments = contents("/proc/\(pid)/cmdline").split(separator: "\0")
-      if arguments.count > 1, arguments[1] == name { found.append(pid) }
+      if let pid = Int32(text) { found.append(pid) }
     }
     return found
   }

@@ -23,11 +23,7 @@ struct UnkillableTests {
       let arguments = ["pause=2", "to=100000", "patience=50"]
       let first = try pair.start(arguments)
       _ = try await pair.both()
-      try await pair.eventually("both are dead") {
-        let left = pair.processes()
-        for process in left { kill(process, SIGKILL) }
-        return left.isEmpty
-      }
+      try await pair.killAll()
       _ = try await first.waitForEnd()
       let count = pair.numbers.count
 
