@@ -19,7 +19,7 @@ typedef struct bench {
 
 static char name[64];
 
-static void remove_region(void) { (void)muster_region_remove(name, MUSTER_REGION_FORCE); }
+static void remove_region(void) { (void)!muster_region_remove(name, MUSTER_REGION_FORCE); }
 
 static void use(void *memory) { __asm__ __volatile__("" ::"r"(memory) : "memory"); }
 
