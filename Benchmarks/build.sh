@@ -84,6 +84,8 @@ build_owners() {
   command -v swift > /dev/null || { say '--swift: there is no swift here'; swift=0; return 0; }
   for product in benchmark-owners benchmark-pair muster; do
     swift build --package-path "$root" -c release --product $product >&2 || return 1
-    cp "$(swift build --package-path "$root" -c release --show-bin-path)/$product" "$build/$product"
+    # Apart, since "muster" is a folder of objects here.
+    mkdir -p "$build/products" || return 1
+    cp "$(swift build --package-path "$root" -c release --show-bin-path)/$product" "$build/products/$product" || return 1
   done
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 round_of_owners() {
-  if ! "$build/benchmark-owners" $batches > "$work/owners" 2> "$work/errors"; then
+  if ! "$build/products/benchmark-owners" $batches > "$work/owners" 2> "$work/errors"; then
     say "  benchmark-owners: $(tail -n 1 "$work/errors")"
     echo "failed${tab}swift${tab}$(tail -n 1 "$work/errors")" >> "$work/samples"
     return
