@@ -134,9 +134,12 @@ struct PairStage: Sendable {
 
   func run(_ options: String...) async throws -> Program.Outcome { try await run(options, script: Self.script) }
 
+  /// With beats that a busy machine does not miss, if none are given.
   func run(_ options: [String], script: String) async throws -> Program.Outcome {
-    try await muster(
-      ["pair", "run", name, "--checkpoint", "\(folder)/checkpoint"] + options + ["--", "sh", "-c", script, folder])
+    let period = options.contains("--period") ? [] : ["--period", "500ms"]
+    return try await muster(
+      ["pair", "run", name, "--checkpoint", "\(folder)/checkpoint"] + period + options
+        + ["--", "sh", "-c", script, folder])
   }
 
   /// A command that says that it is well, until it is told to be quiet.
