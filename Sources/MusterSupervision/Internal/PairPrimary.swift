@@ -203,7 +203,10 @@ final class PairPrimary<State: Sendable> {
   ) throws(ProcessPairError) {
     let emission = ProcessPairEmission(step: number, epoch: epoch, position: position, isDoubtful: isDoubtful)
     try asking {
-      while try !pair.output.isReady(within: pair.options.period) { beatInStep() }
+      // No longer than until the next beat: a whole period from here could make two from the last one.
+      while try !pair.output.isReady(within: .nanoseconds(max(1_000_000, nextTick - muster_clock_now()))) {
+        beatInStep()
+      }
       try pair.output.emit(bytes.bytes, emission)
     }
   }
