@@ -35,7 +35,7 @@ struct ProcessPairTests {
         #expect(seen.insert(primary).inserted, "a primary twice")
         kill(primary, signal)
         try await pair.eventually("\(backup) leads") { pair.status()?.primary?.identity.pid == backup }
-        #expect(pair.processes().count <= 2)
+        #expect(pair.countAtOnce() <= 2)
       }
       let (primary, _) = try await pair.both()
       kill(primary, SIGTERM)
@@ -216,7 +216,7 @@ struct ProcessPairTests {
       var injuries = 0
       while injuries < 12 {
         let (primary, backup) = try await pair.both(revive: revive)
-        #expect(pair.processes().count <= 2, "seed \(seed)")
+        #expect(pair.countAtOnce() <= 2, "seed \(seed)")
         let choice = random.next() % 4
         try await Task.sleep(for: .microseconds(Int64(random.next() % 20000)))
         kill(choice & 1 == 0 ? primary : backup, choice & 2 == 0 ? SIGKILL : SIGSTOP)

@@ -112,6 +112,13 @@ struct PairUnderTest: Sendable {
     }
   }
 
+  /// How many there are at one moment. One look at /proc takes time: who was seen first may be dead when the last one is started. Who is seen by
+  /// two looks in a row was there between them, together with all the others of whom that is so.
+  func countAtOnce() -> Int {
+    let first = Set(processes())
+    return first.count > 2 ? first.intersection(processes()).count : first.count
+  }
+
   private func allProcesses() -> [Int32] {
     guard let folder = opendir("/proc") else { return [] }
     defer { closedir(folder) }
